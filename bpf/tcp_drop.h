@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What the probe tells user space. shipper/src/wire.rs has the same structs; a
+ * test compares its layout with the BTF of the compiled object.
+ *
+ * Integers are in the byte order of the host, addresses as on the wire, IPv4
+ * in the first four bytes. A field is only meaningful if its TCP_DROP_HAS_ bit
+ * in `present` is set; fields without such a bit always are.
+ */
+#ifndef TCP_DROP_H
+#define TCP_DROP_H
+
+#define TCP_DROP_STACK_DEPTH 64
+#define TCP_DROP_SITES 512 /* and one more, for all that find no slot */
+
+enum tcp_drop_present {
+	TCP_DROP_HAS_REASON = 1 << 0,
+	TCP_DROP_HAS_ADDRESSES = 1 << 1, /* ip_version, source, destination */
+	TCP_DROP_HAS_PORTS = 1 << 2,
+	TCP_DROP_HAS_TCP_HEADER = 1 << 3, /* seq, ack, window, tcp_flags */
+	TCP_DROP_HAS_PACKET_SIZE = 1 << 4,
+	TCP_DROP_HAS_INTERFACE = 1 << 5,
+	TCP_DROP_HAS_NETNS = 1 << 6,
+	TCP_DROP_HAS_NETNS_COOKIE = 1 << 7,
+	TCP_DROP_HAS_SOCKET = 1 << 8, /* socket_kind, socket_state */
+	TCP_DROP_HAS_SOCKET_COOKIE = 1 << 9,
+	TCP_DROP_HAS_SOCKET_CGROUP = 1 << 10,
+	TCP_DROP_STACK_TRUNCATED = 1 << 11,
+};
+
+enum tcp_drop_direction {
+	TCP_DROP_DIRECTION_UNKNOWN = 0,
+	TCP_DROP_DIRECTION_RECEIVE = 1,
+	TCP_DROP_DIRECTION_TRANSMIT = 2,
+	TCP_DROP_DIRECTION_FORWARD = 3,
+};
+
+enum tcp_drop_socket_kind {
+	TCP_DROP_SOCKET_FULL = 1,
+	TCP_DROP_SOCKET_REQUEST = 2,
+	TCP_DROP_SOCKET_TIMEWAIT = 3,
+	TCP_DROP_SOCKET_LISTENER = 4,
+};
+
+/* One admitted drop: this header, then `stack_frames` return addresses of
+ * eight bytes each, innermost first. */
+struct tcp_drop_event {
+	__u64 boot_ns; /* CLOCK_BOOTTIME */
+	__u64 site;    /* the tracepoint's `location` */
+	__u64 netns_cookie;
+	__u64 socket_cookie;
+	__u64 socket_cgroup;
+	__u64 task_cgroup;
+	__u32 present;
+	__u32 reason;
+	__u32 netns_inode;
+	__u32 interface_index;
+	__u32 packet_size;
+	__u32 seq;
+	__u32 ack;
+	__u32 pid;
+	__u16 window;
+	__u16 tcp_flags;
+	__u16 source_port;
+	__u16 destination_port;
+	__u16 segments;
+	__u16 stack_frames;
+	__u8 ip_version; /* 4 or 6 */
+	__u8 direction;
+	__u8 socket_kind;
+	__u8 socket_state;
+	__u8 source[16];
+	__u8 destination[16];
+	__u8 comm[16];
+};
+
+/* Every event on the hook, per CPU: seen = filtered + own + suppressed +
+ * ring_lost + admitted. */
+struct tcp_drop_ledger {
+	__u64 seen;
+	__u64 filtered;
+	__u64 own;
+	__u64 suppressed;
+	__u64 ring_lost;
+	__u64 admitted;
+};
+
+/* The same per drop site and reason, per CPU. A slot is free while `site` is 0;
+ * the last slot takes what finds none. */
+struct tcp_drop_site {
+	__u64 site;
+	__u32 reason;
+	__u32 _padding;
+	__u64 seen;
+	__u64 bytes;
+	__u64 suppressed;
+	__u64 ring_lost;
+};
+
+/* A TCP port of the agent's own exporters. */
+struct tcp_drop_own_port {
+	__u32 netns_inode; /* 0: any but the agent's own */
+	__u16 local_port;
+	__u16 peer_port; /* 0 in the agent's own namespace: any */
+};
+
+#endif

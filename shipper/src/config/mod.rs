@@ -1,0 +1,3 @@
+//! Settings: `model` says which there are, the rest reads and checks them.
+
+pub mod model;

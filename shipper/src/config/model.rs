@@ -1,0 +1,275 @@
+//! The settings, each with its default. `config/tcpdrop-otel.toml` lists and explains them; a test compares the two.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// All settings.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Config {
+    /// The kernel side.
+    pub probe: Probe,
+    /// Grouping of drops.
+    pub dedup: Dedup,
+    /// Limits on immediate records.
+    pub limit: Limit,
+    /// What is looked up about a drop.
+    pub enrich: Enrich,
+    /// Whether and how spans are made.
+    pub spans: Spans,
+    /// Severity policy; the first rule that names a reason wins.
+    pub severity: Vec<SeverityRule>,
+    /// Where to send.
+    pub export: Export,
+    /// What waits to be sent.
+    pub spool: Spool,
+    /// The agent's own HTTP server.
+    pub health: Health,
+    /// The agent's own logs.
+    pub telemetry: Telemetry,
+}
+
+/// `[probe]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Probe {
+    /// Size of the ring buffer, in bytes: a power of two and a multiple of the page size.
+    pub ring_bytes: u32,
+    /// Most stack frames that are recorded, 1 to 64.
+    pub stack_depth: u8,
+}
+
+impl Default for Probe {
+    fn default() -> Self {
+        Self { ring_bytes: 4 << 20, stack_depth: 64 }
+    }
+}
+
+/// `[dedup]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dedup {
+    /// How long drops of a group are merged before a summary leaves.
+    pub window: Duration,
+    /// Most flows that a group tells apart.
+    pub max_flows_per_stack: usize,
+    /// Most groups at a time.
+    pub max_stacks: usize,
+}
+
+impl Default for Dedup {
+    fn default() -> Self {
+        Self { window: Duration::from_secs(10), max_flows_per_stack: 32, max_stacks: 4096 }
+    }
+}
+
+/// `[limit]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limit {
+    /// Immediate records per second and stack hash.
+    pub per_stack_per_second: u32,
+    /// Immediate records of one stack hash at once.
+    pub burst: u32,
+    /// Immediate records per second in all.
+    pub global_per_second: u32,
+}
+
+impl Default for Limit {
+    fn default() -> Self {
+        Self { per_stack_per_second: 10, burst: 50, global_per_second: 500 }
+    }
+}
+
+/// `[enrich]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Enrich {
+    /// Whether stacks are given symbol names.
+    pub symbols: bool,
+}
+
+impl Default for Enrich {
+    fn default() -> Self {
+        Self { symbols: true }
+    }
+}
+
+/// `[spans]`
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Spans {
+    /// When spans are emitted.
+    pub emit: EmitSpans,
+    /// What their events hold.
+    pub events: SpanEvents,
+}
+
+/// `spans.emit`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum EmitSpans {
+    /// One for each group and window.
+    #[default]
+    Always,
+    /// None.
+    Never,
+}
+
+/// `spans.events`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SpanEvents {
+    /// One for each flow, with all its attributes.
+    #[default]
+    Full,
+    /// None.
+    None,
+}
+
+/// `[[severity]]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeverityRule {
+    /// Names of drop reasons.
+    pub reasons: Vec<String>,
+    /// Their severity.
+    pub level: Level,
+}
+
+/// A severity, of records and of the agent's own logs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[allow(missing_docs)]
+pub enum Level {
+    Trace,
+    Debug,
+    Info,
+    Warn,
+    Error,
+}
+
+/// `[export]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Export {
+    /// Base URL: `/v1/logs` and `/v1/traces` are appended.
+    pub endpoint: String,
+    /// Wire protocol.
+    pub protocol: Protocol,
+    /// Headers of each request. Values may be secret: never logged.
+    pub headers: BTreeMap<String, String>,
+    /// Compression of request bodies.
+    pub compression: Compression,
+    /// Limit on one attempt to send.
+    pub timeout: Duration,
+    /// How long records wait for company before a request is made of them.
+    pub batch_interval: Duration,
+    /// For log records, over the above.
+    pub logs: SignalExport,
+    /// For spans, over the above.
+    pub traces: SignalExport,
+}
+
+impl Default for Export {
+    fn default() -> Self {
+        Self {
+            endpoint: "http://localhost:4318".to_owned(),
+            protocol: Protocol::default(),
+            headers: BTreeMap::new(),
+            compression: Compression::default(),
+            timeout: Duration::from_secs(10),
+            batch_interval: Duration::from_secs(1),
+            logs: SignalExport::default(),
+            traces: SignalExport::default(),
+        }
+    }
+}
+
+/// `[export.logs]` and `[export.traces]`: what differs for one signal.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SignalExport {
+    /// Full URL, used as it is.
+    pub endpoint: Option<String>,
+    /// Headers, instead of the general ones.
+    pub headers: Option<BTreeMap<String, String>>,
+    /// Compression.
+    pub compression: Option<Compression>,
+    /// Limit on one attempt to send.
+    pub timeout: Option<Duration>,
+}
+
+/// `export.protocol`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Protocol {
+    /// OTLP/HTTP with protobuf bodies.
+    #[default]
+    HttpProtobuf,
+}
+
+/// `export.compression`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Compression {
+    /// gzip
+    #[default]
+    Gzip,
+    /// none
+    None,
+}
+
+/// `[spool]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spool {
+    /// Where requests wait.
+    pub mode: SpoolMode,
+    /// Most bytes of encoded requests that wait; beyond it the oldest are evicted and counted.
+    pub max_bytes: u64,
+}
+
+impl Default for Spool {
+    fn default() -> Self {
+        Self { mode: SpoolMode::default(), max_bytes: 16 << 20 }
+    }
+}
+
+/// `spool.mode`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SpoolMode {
+    /// In memory.
+    #[default]
+    Memory,
+}
+
+/// `[health]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Health {
+    /// Address of `/status` and `/readyz`.
+    pub listen: SocketAddr,
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 13134)) }
+    }
+}
+
+/// `[telemetry]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Telemetry {
+    /// Least severity of the agent's own log lines.
+    pub log_level: Level,
+    /// Form of the agent's own log lines.
+    pub log_format: LogFormat,
+}
+
+impl Default for Telemetry {
+    fn default() -> Self {
+        Self { log_level: Level::Info, log_format: LogFormat::default() }
+    }
+}
+
+/// `telemetry.log_format`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Where a configuration file is looked for when none is named.
+pub fn default_path() -> PathBuf {
+    PathBuf::from("/etc/tcpdrop-otel/tcpdrop-otel.toml")
+}
