@@ -1,1 +1,8 @@
-//! x
+//! tcpdrop-otel: every TCP packet that the Linux kernel drops, over OpenTelemetry.
+
+pub mod config;
+pub mod drop_report;
+pub mod drop_summary;
+pub mod export;
+pub mod ledger;
+pub mod packet_drop;

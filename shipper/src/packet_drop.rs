@@ -16,10 +16,7 @@ impl BootTime {
 
     /// This moment, `duration` later.
     pub fn after(self, duration: std::time::Duration) -> Self {
-        Self(
-            self.0
-                .saturating_add(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)),
-        )
+        Self(self.0.saturating_add(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)))
     }
 }
 
@@ -105,9 +102,7 @@ pub struct TcpHeader {
 pub struct TcpFlags(pub u16);
 
 impl TcpFlags {
-    const NAMES: [&str; 9] = [
-        "FIN", "SYN", "RST", "PSH", "ACK", "URG", "ECE", "CWR", "AE",
-    ];
+    const NAMES: [&str; 9] = ["FIN", "SYN", "RST", "PSH", "ACK", "URG", "ECE", "CWR", "AE"];
 
     /// The names of the bits that are set, lowest first.
     pub fn names(self) -> impl Iterator<Item = &'static str> {

@@ -32,3 +32,14 @@ pub struct EncodedRequest {
     /// What it holds.
     pub contents: Contents,
 }
+
+/// How a request left the spool. The parts add up to its contents.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// Acknowledged.
+    pub delivered: Contents,
+    /// Refused by the receiver.
+    pub refused: Contents,
+    /// Given up to keep a bound, or at the end of the process.
+    pub evicted: Contents,
+}
