@@ -17,8 +17,6 @@ pub struct Facts {
     pub reason: Option<Arc<str>>,
     /// The stack with names, drop site first, tracing frames removed.
     pub stack: Arc<NamedStack>,
-    /// Name of the network interface.
-    pub interface: Option<Arc<str>>,
 }
 
 /// A kernel stack with symbol names.

@@ -47,6 +47,8 @@ pub struct PacketDrop {
     pub direction: Direction,
     /// Index of the network interface, in its network namespace.
     pub interface_index: Option<u32>,
+    /// Its name at that moment.
+    pub interface_name: Option<String>,
     /// The network namespace that dropped it.
     pub network_namespace: Option<NetworkNamespace>,
     /// The TCP socket that it was for or from.

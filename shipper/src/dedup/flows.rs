@@ -1,0 +1,195 @@
+//! The flow table of a stack group.
+
+use crate::drop_summary::{DropSummary, FlowWindow, GroupWindow, Interval, SpanIds, Tally};
+use crate::packet_drop::{BootTime, Direction, Flow, PacketDrop};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct FlowKey {
+    flow: Option<Flow>,
+    direction: Direction,
+}
+
+impl FlowKey {
+    fn of(drop: &PacketDrop) -> Self {
+        Self { flow: drop.flow, direction: drop.direction }
+    }
+
+    /// The port that names the service on this host, for as far as the direction tells.
+    fn local_port(self) -> Option<u16> {
+        let ports = self.flow?.ports?;
+        Some(if self.direction == Direction::Transmit { ports.source } else { ports.destination })
+    }
+}
+
+/// Drops over a stretch of time.
+#[derive(Clone)]
+struct Stretch {
+    sample: Arc<PacketDrop>,
+    tally: Tally,
+    interval: Interval,
+}
+
+impl Stretch {
+    fn new(drop: Arc<PacketDrop>) -> Self {
+        let tally = Tally { count: 1, bytes: drop.packet_size.unwrap_or(0).into() };
+        let interval = Interval { first: drop.time, last: drop.time };
+        Self { sample: drop, tally, interval }
+    }
+
+    fn join(stretch: &mut Option<Self>, other: Self) {
+        match stretch {
+            Some(stretch) => {
+                if other.interval.first < stretch.interval.first {
+                    stretch.sample = other.sample;
+                }
+                stretch.tally.add(other.tally);
+                stretch.interval.first = stretch.interval.first.min(other.interval.first);
+                stretch.interval.last = stretch.interval.last.max(other.interval.last);
+            }
+            None => *stretch = Some(other),
+        }
+    }
+}
+
+/// What is known of one flow.
+#[derive(Default)]
+pub(super) struct FlowEntry {
+    untold: Option<Stretch>,
+    window: Option<Stretch>,
+    deferred_until: Option<BootTime>,
+    /// Had a drop in this window.
+    busy: bool,
+}
+
+impl FlowEntry {
+    fn add(&mut self, stretch: Stretch) {
+        self.busy = true;
+        Stretch::join(&mut self.untold, stretch.clone());
+        Stretch::join(&mut self.window, stretch);
+    }
+
+    fn absorb(&mut self, other: Self) {
+        for (mine, theirs) in [(&mut self.untold, other.untold), (&mut self.window, other.window)] {
+            if let Some(stretch) = theirs {
+                Stretch::join(mine, stretch);
+            }
+        }
+    }
+
+    /// Holds back what is untold until `time`.
+    pub(super) fn defer_until(&mut self, time: BootTime) {
+        self.deferred_until = Some(time);
+    }
+
+    /// A summary of what is untold, if anything is.
+    pub(super) fn tell(&mut self, ids: SpanIds, other_flows: bool) -> Option<DropSummary> {
+        self.deferred_until = None;
+        let Stretch { sample, tally, interval } = self.untold.take()?;
+        Some(DropSummary { sample, tally, interval, other_flows, ids })
+    }
+
+    fn close_window(&mut self, other_flows: bool) -> Option<FlowWindow> {
+        let Stretch { sample, tally, interval } = self.window.take()?;
+        Some(FlowWindow { sample, tally, interval, other_flows })
+    }
+}
+
+/// Flows of a stack group: a bounded table, and one entry for all others.
+///
+/// While there is room any flow gets an entry. When the table is full, a flow of a local port that holds less than half
+/// takes the place of one of a port that holds more, so that one noisy port can't hide another.
+pub(super) struct FlowTable {
+    capacity: usize,
+    entries: HashMap<FlowKey, FlowEntry>,
+    other: FlowEntry,
+}
+
+impl FlowTable {
+    pub(super) fn new(capacity: usize) -> Self {
+        Self { capacity, entries: HashMap::new(), other: FlowEntry::default() }
+    }
+
+    /// Counts a drop. Returns its entry if this is the first sighting of its flow.
+    pub(super) fn add(&mut self, drop: Arc<PacketDrop>) -> Option<&mut FlowEntry> {
+        let key = FlowKey::of(&drop);
+        let stretch = Stretch::new(drop);
+        if let Some(entry) = self.entries.get_mut(&key) {
+            entry.add(stretch);
+            return None;
+        }
+        if self.entries.len() >= self.capacity && !self.make_room(key.local_port()) {
+            self.other.add(stretch);
+            return None;
+        }
+        let entry = self.entries.entry(key).or_default();
+        entry.add(stretch);
+        Some(entry)
+    }
+
+    /// Moves a flow of the fullest local port to `other`, if that port holds more than half and `port` less.
+    fn make_room(&mut self, port: Option<u16>) -> bool {
+        let mut held: HashMap<Option<u16>, usize> = HashMap::new();
+        for key in self.entries.keys() {
+            *held.entry(key.local_port()).or_default() += 1;
+        }
+        let half = self.capacity.div_ceil(2);
+        let Some((&fullest, &count)) = held.iter().max_by_key(|&(_, count)| count) else { return false };
+        if fullest == port || count <= half || held.get(&port).is_some_and(|&count| count >= half) {
+            return false;
+        }
+        let victim = self
+            .entries
+            .iter()
+            .filter(|(key, _)| key.local_port() == fullest)
+            .max_by_key(|(_, entry)| entry.window.as_ref().map(|window| window.interval.first))
+            .map(|(key, _)| *key);
+        if let Some(entry) = victim.and_then(|key| self.entries.remove(&key)) {
+            self.other.absorb(entry);
+        }
+        true
+    }
+
+    /// Summaries of the first sightings that were held back until `now`.
+    pub(super) fn tell_deferred(&mut self, ids: SpanIds, now: BootTime) -> Vec<DropSummary> {
+        self.entries
+            .values_mut()
+            .filter(|entry| entry.deferred_until.is_some_and(|until| until <= now))
+            .filter_map(|entry| entry.tell(ids, false))
+            .collect()
+    }
+
+    pub(super) fn has_deferred(&self) -> bool {
+        self.entries.values().any(|entry| entry.deferred_until.is_some())
+    }
+
+    /// Summaries of all that is untold, oldest first.
+    pub(super) fn tell_all(&mut self, ids: SpanIds) -> Vec<DropSummary> {
+        let mut summaries: Vec<_> =
+            self.entries.values_mut().filter_map(|entry| entry.tell(ids, false)).collect();
+        summaries.sort_unstable_by_key(|summary| summary.interval.first);
+        summaries.extend(self.other.tell(ids, true));
+        summaries
+    }
+
+    /// The window's flows, oldest first; `None` if it had no drops.
+    pub(super) fn close_window(&mut self, ids: SpanIds) -> Option<GroupWindow> {
+        let mut flows: Vec<_> =
+            self.entries.values_mut().filter_map(|entry| entry.close_window(false)).collect();
+        flows.sort_unstable_by_key(|flow| flow.interval.first);
+        flows.extend(self.other.close_window(true));
+        let first = flows.iter().map(|flow| flow.interval.first).min()?;
+        let last = flows.iter().map(|flow| flow.interval.last).max()?;
+        Some(GroupWindow { ids, flows, interval: Interval { first, last } })
+    }
+
+    /// Forgets the flows that had no drop since the last call: a drop of theirs is a first sighting again.
+    pub(super) fn forget_idle(&mut self) {
+        self.entries.retain(|_, entry| std::mem::take(&mut entry.busy));
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+}

@@ -1,0 +1,187 @@
+//! enrich: what the host knows about a drop. One file per source of knowledge.
+//!
+//! Its work costs, so it comes after dedup and limit. What a source does not know stays absent.
+
+pub mod clock;
+pub mod reason;
+pub mod symbols;
+
+use crate::drop_report::{
+    DropReport, Facts, FlowReport, Frame, GroupReport, NamedStack, SuppressedReport, SuppressionCause,
+    TraceContext, UnixNanos,
+};
+use crate::drop_summary::{DropSummary, GroupWindow, SpanIds};
+use crate::packet_drop::PacketDrop;
+use crate::stack::{self, Boundaries};
+use clock::WallClock;
+use reason::ReasonNames;
+use std::sync::Arc;
+use symbols::SymbolSource;
+
+/// The stage.
+pub struct Enricher {
+    /// Names of drop reasons.
+    pub reasons: ReasonNames,
+    /// Names of kernel functions.
+    pub symbols: Box<dyn SymbolSource>,
+    /// Where stacks are cut.
+    pub boundaries: Arc<Boundaries>,
+}
+
+/// Drops of a site and reason that have no detail, over a stretch of time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SuppressedCount {
+    /// Address of the drop site; 0 for the entry that takes what finds no slot.
+    pub site: u64,
+    /// Drop reason.
+    pub reason: Option<u32>,
+    /// Why they have no detail.
+    pub cause: SuppressionCause,
+    /// Drops.
+    pub count: u64,
+}
+
+impl Enricher {
+    /// A summary with all that is known about its drops.
+    pub fn report(&self, summary: DropSummary, clock: WallClock) -> DropReport {
+        DropReport {
+            facts: self.facts(&summary.sample),
+            time: clock.at(summary.interval.first),
+            last_time: clock.at(summary.interval.last),
+            observed: clock.now(),
+            trace: own_span(summary.ids),
+            summary,
+        }
+    }
+
+    /// A stack group's window with all that is known about its drops.
+    pub fn group_report(&self, window: GroupWindow, clock: WallClock) -> GroupReport {
+        let flows = window
+            .flows
+            .into_iter()
+            .map(|flow| FlowReport {
+                facts: self.facts(&flow.sample),
+                time: clock.at(flow.interval.first),
+                last_time: clock.at(flow.interval.last),
+                window: flow,
+            })
+            .collect();
+        GroupReport {
+            trace: own_span(window.ids),
+            flows,
+            time: clock.at(window.interval.first),
+            last_time: clock.at(window.interval.last),
+        }
+    }
+
+    /// A total with the names of its site and reason. `since` is the end of the window before.
+    pub fn suppressed_report(
+        &self,
+        count: SuppressedCount,
+        since: UnixNanos,
+        clock: WallClock,
+    ) -> SuppressedReport {
+        SuppressedReport {
+            reason: count.reason.and_then(|code| self.reasons.name(code)),
+            reason_code: count.reason,
+            site: self.symbols.resolve(count.site).map(|symbol| symbol.name),
+            count: count.count,
+            cause: count.cause,
+            time: since,
+            observed: clock.now(),
+        }
+    }
+
+    fn facts(&self, drop: &PacketDrop) -> Facts {
+        Facts {
+            reason: drop.reason.and_then(|code| self.reasons.name(code)),
+            stack: Arc::new(self.named_stack(drop)),
+        }
+    }
+
+    /// The stack from the drop site on. A site that the kernel's walk missed is put in front.
+    fn named_stack(&self, drop: &PacketDrop) -> NamedStack {
+        let walked = self.boundaries.from_site(&drop.stack, drop.site);
+        let missing = (walked.first() != Some(&drop.site)).then_some(drop.site);
+        let frames: Vec<Frame> = missing.iter().chain(walked).map(|&address| self.frame(address)).collect();
+        NamedStack {
+            hash: stack::shipped_hash(frames.iter().map(|frame| frame.symbol.as_deref())),
+            frames,
+            truncated: drop.stack_truncated,
+        }
+    }
+
+    fn frame(&self, address: u64) -> Frame {
+        match self.symbols.resolve(address) {
+            Some(symbol) => Frame { symbol: Some(symbol.name), offset: symbol.offset },
+            None => Frame { symbol: None, offset: 0 },
+        }
+    }
+}
+
+fn own_span(ids: SpanIds) -> TraceContext {
+    TraceContext { trace: ids.trace, span: ids.span, flags: None }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::packet_drop::{BootTime, Direction, Task};
+    use std::collections::BTreeMap;
+
+    fn enricher() -> Enricher {
+        let symbols = BTreeMap::from([(0x100, "tcp_v4_rcv"), (0x200, "ip_rcv"), (0x300, "do_idle")]);
+        Enricher {
+            reasons: BTreeMap::from([(3, "NO_SOCKET".to_owned())]).into(),
+            symbols: Box::new(symbols::FixedSymbols::new(symbols)),
+            boundaries: Arc::new(Boundaries::default()),
+        }
+    }
+
+    fn drop_with(site: u64, stack: &[u64]) -> PacketDrop {
+        PacketDrop {
+            time: BootTime(0),
+            site,
+            reason: Some(3),
+            stack: stack.to_vec(),
+            stack_truncated: false,
+            ip_version: None,
+            flow: None,
+            tcp: None,
+            packet_size: None,
+            segments: None,
+            direction: Direction::Unknown,
+            interface_index: None,
+            interface_name: None,
+            network_namespace: None,
+            socket: None,
+            task: Task { pid: 0, comm: String::new(), cgroup_id: 0 },
+        }
+    }
+
+    fn names(stack: &NamedStack) -> Vec<Option<&str>> {
+        stack.frames.iter().map(|frame| frame.symbol.as_deref()).collect()
+    }
+
+    #[test]
+    fn the_first_frame_is_the_drop_site() {
+        let facts = enricher().facts(&drop_with(0x110, &[0x50, 0x110, 0x204]));
+        assert_eq!(names(&facts.stack), [Some("tcp_v4_rcv"), Some("ip_rcv")]);
+        assert_eq!(facts.stack.frames[1].offset, 4);
+        assert_eq!(facts.reason.as_deref(), Some("NO_SOCKET"));
+    }
+
+    #[test]
+    fn a_site_that_the_walk_missed_is_put_in_front() {
+        let facts = enricher().facts(&drop_with(0x110, &[0x204]));
+        assert_eq!(names(&facts.stack), [Some("tcp_v4_rcv"), Some("ip_rcv")]);
+    }
+
+    #[test]
+    fn a_frame_without_a_name_leaves_the_hash_absent() {
+        let facts = enricher().facts(&drop_with(0x110, &[0x110, 0x50]));
+        assert_eq!(names(&facts.stack), [Some("tcp_v4_rcv"), None]);
+        assert_eq!(facts.stack.hash, None);
+    }
+}

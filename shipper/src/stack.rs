@@ -1,0 +1,217 @@
+//! Which part of a kernel stack is the cause of a drop.
+//!
+//! A stack as the kernel walks it begins with the tracing machinery and, for a packet that a softirq handled, goes on
+//! below the softirq's entry into whatever was interrupted. Neither says why the packet was dropped, and with either in
+//! the hash one cause would make many groups. Both ends are found by symbol, once at start, so that grouping works on
+//! raw addresses.
+
+use std::io::{self, BufRead};
+use std::ops::Range;
+use twox_hash::XxHash3_64;
+
+/// Whether `symbol` belongs to the tracing of a drop or to the functions that free a packet, rather than to its drop site.
+pub fn is_tracing(symbol: &str) -> bool {
+    const NAMES: [&str; 7] = [
+        "__traceiter_kfree_skb",
+        "__kfree_skb",
+        "kfree_skb",
+        "kfree_skb_reason",
+        "kfree_skb_list_reason",
+        "sk_skb_reason_drop",
+        "__sk_skb_reason_drop",
+    ];
+    const PREFIXES: [&str; 5] =
+        ["bpf_prog_", "bpf_trace_run", "bpf_trampoline_", "__bpf_trace_", "trace_event_raw_event_"];
+    NAMES.contains(&symbol) || PREFIXES.iter().any(|prefix| symbol.starts_with(prefix))
+}
+
+/// Whether `symbol` is where an interrupt or softirq begins: what lies below it was interrupted.
+pub fn is_interrupt_entry(symbol: &str) -> bool {
+    matches!(symbol, "handle_softirqs" | "__do_softirq" | "do_softirq" | "do_softirq_own_stack")
+        || symbol.starts_with("asm_")
+}
+
+/// Where the tracing machinery and the interrupt entries are in this kernel's memory.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Boundaries {
+    tracing: Vec<Range<u64>>,
+    interrupt_entries: Vec<Range<u64>>,
+}
+
+impl Boundaries {
+    /// Reads them from `/proc/kallsyms`. Empty where the kernel hides its addresses; then stacks are not cut.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn from_kernel() -> io::Result<Self> {
+        let open = || io::Result::Ok(io::BufReader::new(std::fs::File::open("/proc/kallsyms")?));
+        Self::read(open()?, open()?)
+    }
+
+    /// Reads them from two passes over the same text, which may be in any order: the first finds the starts, the second
+    /// the ends. So the table of 200,000 symbols is never held.
+    fn read(first: impl BufRead, second: impl BufRead) -> io::Result<Self> {
+        let mut tracing = Vec::new();
+        let mut interrupt_entries = Vec::new();
+        for_each_symbol(first, |address, name| {
+            if is_tracing(name) {
+                tracing.push(address..u64::MAX);
+            } else if is_interrupt_entry(name) {
+                interrupt_entries.push(address..u64::MAX);
+            }
+        })?;
+        let mut boundaries = Self { tracing: sorted(tracing), interrupt_entries: sorted(interrupt_entries) };
+        for_each_symbol(second, |address, _| {
+            end_at(&mut boundaries.tracing, address);
+            end_at(&mut boundaries.interrupt_entries, address);
+        })?;
+        Ok(boundaries)
+    }
+
+    /// The part of `stack` (innermost first) that begins with the drop site.
+    pub fn from_site<'a>(&self, stack: &'a [u64], site: u64) -> &'a [u64] {
+        let start = stack.iter().position(|&address| address == site).unwrap_or_else(|| {
+            stack
+                .iter()
+                .rposition(|&address| contains(&self.tracing, address))
+                .map_or(0, |last_of_tracing| last_of_tracing + 1)
+        });
+        &stack[start..]
+    }
+
+    /// The part of `stack` from the drop site to the first interrupt or softirq entry.
+    pub fn cause<'a>(&self, stack: &'a [u64], site: u64) -> &'a [u64] {
+        let stack = self.from_site(stack, site);
+        let end = stack
+            .iter()
+            .position(|&address| contains(&self.interrupt_entries, address))
+            .unwrap_or(stack.len());
+        &stack[..end]
+    }
+}
+
+/// Hash that groups drops with the same cause on this host, until reboot. Without a stack it is the site's.
+pub fn group_hash(cause: &[u64], site: u64) -> u64 {
+    let mut bytes = Vec::with_capacity(8 * (cause.len() + 1));
+    for address in std::iter::once(&site).chain(cause) {
+        bytes.extend_from_slice(&address.to_ne_bytes());
+    }
+    XxHash3_64::oneshot(&bytes)
+}
+
+/// Hash over symbol names from the drop site to the first interrupt entry: the same on every host and boot of a kernel
+/// build. `None` if a name is missing.
+pub fn shipped_hash<'a>(symbols: impl Iterator<Item = Option<&'a str>>) -> Option<u64> {
+    let mut text = String::new();
+    for symbol in symbols {
+        let symbol = symbol?;
+        if is_interrupt_entry(symbol) {
+            break;
+        }
+        text.push_str(symbol);
+        text.push('\n');
+    }
+    (!text.is_empty()).then(|| XxHash3_64::oneshot(text.as_bytes()))
+}
+
+fn for_each_symbol(mut kallsyms: impl BufRead, mut visit: impl FnMut(u64, &str)) -> io::Result<()> {
+    let mut line = String::new();
+    while kallsyms.read_line(&mut line)? > 0 {
+        let mut fields = line.split_ascii_whitespace();
+        if let (Some(address), Some(_), Some(name)) = (fields.next(), fields.next(), fields.next())
+            && let Ok(address @ 1..) = u64::from_str_radix(address, 16)
+        {
+            visit(address, name);
+        }
+        line.clear();
+    }
+    Ok(())
+}
+
+fn sorted(mut ranges: Vec<Range<u64>>) -> Vec<Range<u64>> {
+    ranges.sort_unstable_by_key(|range| range.start);
+    ranges.dedup_by_key(|range| range.start);
+    ranges
+}
+
+/// A symbol at `address` ends the range that it would otherwise lie in.
+fn end_at(ranges: &mut [Range<u64>], address: u64) {
+    let after = ranges.partition_point(|range| range.start < address);
+    if let Some(range) = after.checked_sub(1).and_then(|index| ranges.get_mut(index)) {
+        range.end = range.end.min(address);
+    }
+}
+
+fn contains(ranges: &[Range<u64>], address: u64) -> bool {
+    let after = ranges.partition_point(|range| range.start <= address);
+    after.checked_sub(1).is_some_and(|index| ranges[index].contains(&address))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    const KALLSYMS: &str = "\
+ffff0500 t handle_softirqs
+ffff0100 T tcp_v4_rcv
+ffff0200 T sk_skb_reason_drop
+ffff0300 T ip_rcv
+ffff0600 T do_syscall_64
+ffff0700 t bpf_trace_run4
+ffff0800 t last\t[module]
+";
+    const SITE: u64 = 0xffff_0123;
+    const TRACING: u64 = 0xffff_0210;
+    const SOFTIRQ: u64 = 0xffff_05ff;
+
+    fn boundaries() -> Boundaries {
+        Boundaries::read(KALLSYMS.as_bytes(), KALLSYMS.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn the_cause_is_what_lies_between_tracing_and_the_softirq() {
+        let stack = [0xffff_0710, TRACING, SITE, 0xffff_0310, SOFTIRQ, 0xffff_0610];
+        assert_eq!(boundaries().cause(&stack, SITE), [SITE, 0xffff_0310]);
+        assert_eq!(boundaries().from_site(&stack, SITE), [SITE, 0xffff_0310, SOFTIRQ, 0xffff_0610]);
+    }
+
+    #[test]
+    fn a_site_that_is_not_on_the_stack_falls_back_to_the_tracing_frames() {
+        let stack = [0xffff_0710, TRACING, 0xffff_0310, SOFTIRQ];
+        assert_eq!(boundaries().cause(&stack, 42), [0xffff_0310]);
+    }
+
+    #[test]
+    fn ranges_end_where_the_next_symbol_begins() {
+        let boundaries = boundaries();
+        assert!(contains(&boundaries.interrupt_entries, SOFTIRQ));
+        assert!(!contains(&boundaries.interrupt_entries, 0xffff_0600));
+        assert!(!contains(&boundaries.tracing, 0xffff_0800));
+    }
+
+    #[test]
+    fn hidden_addresses_leave_stacks_whole() {
+        let hidden = "0000000000000000 T sk_skb_reason_drop\n0000000000000000 t handle_softirqs\n";
+        let boundaries = Boundaries::read(hidden.as_bytes(), hidden.as_bytes()).unwrap();
+        assert_eq!(boundaries, Boundaries::default());
+        assert_eq!(boundaries.cause(&[1, 2, 3], 9), [1, 2, 3]);
+    }
+
+    #[test]
+    fn what_was_interrupted_does_not_change_the_shipped_hash() {
+        let hash = |symbols: &[&'static str]| shipped_hash(symbols.iter().map(|&symbol| Some(symbol)));
+        let on_idle = hash(&["tcp_v4_rcv", "ip_rcv", "handle_softirqs", "do_idle"]);
+        let in_a_syscall = hash(&["tcp_v4_rcv", "ip_rcv", "handle_softirqs", "do_syscall_64"]);
+        assert_eq!(on_idle, in_a_syscall);
+        assert_ne!(on_idle, hash(&["tcp_v6_rcv", "ip_rcv", "handle_softirqs"]));
+        assert_eq!(shipped_hash([Some("tcp_v4_rcv"), None].into_iter()), None);
+    }
+
+    #[test]
+    fn the_running_kernel_has_boundaries_where_it_shows_addresses() {
+        let boundaries = Boundaries::from_kernel().unwrap();
+        let shown = !std::fs::read_to_string("/proc/kallsyms").unwrap().starts_with("0000000000000000");
+        assert_eq!(shown, !boundaries.interrupt_entries.is_empty());
+    }
+}
