@@ -181,9 +181,18 @@ impl Ledger {
         }
     }
 
-    /// The whole ledger at this moment. `untold` are drops counted without detail for which no record was made yet.
-    pub fn snapshot(&self, kernel: KernelCounts, untold: u64) -> Snapshot {
+    /// Events that could not be decoded, ever.
+    pub fn decode_errors(&self) -> u64 {
+        self.stages().decode_errors
+    }
+
+    /// The whole ledger at this moment; `slack` as in [`Snapshot::is_balanced`]. The kernel's side is read last, since
+    /// what is received was admitted before.
+    pub fn snapshot(&self, read_kernel: impl FnOnce() -> KernelCounts, slack: u64) -> Snapshot {
         let stages = *self.stages();
+        let kernel = read_kernel();
+        let totals = stages.totals;
+        let told = totals.waiting + totals.delivered + totals.refused + totals.evicted;
         let mut snapshot = Snapshot {
             kernel,
             in_ring: kernel.admitted.saturating_sub(stages.received),
@@ -195,12 +204,12 @@ impl Ledger {
             delivered: stages.delivered,
             refused: stages.refused,
             evicted: stages.evicted,
-            untold,
-            totals: stages.totals,
+            untold: (kernel.suppressed + kernel.ring_lost + stages.decode_errors).saturating_sub(told),
+            totals,
             spans: stages.spans,
             balanced: false,
         };
-        snapshot.balanced = snapshot.is_balanced(0);
+        snapshot.balanced = snapshot.is_balanced(slack);
         snapshot
     }
 }

@@ -34,10 +34,12 @@ pub struct KernelSymbols {
 
 impl Default for KernelSymbols {
     fn default() -> Self {
-        let mut kernel = Kernel::default();
-        kernel.kallsyms = MaybeDefault::Default;
-        kernel.vmlinux = MaybeDefault::None;
-        kernel.kaslr_offset = Some(0);
+        let kernel = Kernel {
+            kallsyms: MaybeDefault::Default,
+            vmlinux: MaybeDefault::None,
+            kaslr_offset: Some(0),
+            ..Kernel::default()
+        };
         Self {
             symbolizer: Symbolizer::builder().enable_code_info(false).enable_inlined_fns(false).build(),
             kernel: Source::Kernel(kernel),

@@ -1,0 +1,123 @@
+//! The map: the way of a drop from the kernel's ring to the receiver.
+//!
+//! ```text
+//! ring ─► decode ─► dedup ─► rate limit ─┬► enrich ─► correlate ─► convert ─► spool ─► send
+//!          [Intake]: cheap, per event    │  [Reporting]: costly, per record
+//! ```
+//!
+//! The stages know nothing of each other: this file hands on what one gives and the next takes. [`Intake`] runs beside
+//! the ring and never waits for anything but room behind it; what finds none is merged and told later.
+
+use crate::dedup::{Dedup, GroupKey, Released};
+use crate::drop_report::{DropReport, GroupReport, SuppressedReport, UnixNanos};
+use crate::drop_summary::DropSummary;
+use crate::enrich::Enricher;
+use crate::enrich::clock::WallClock;
+use crate::ledger::Ledger;
+use crate::packet_drop::BootTime;
+use crate::rate_limit::StackLimiter;
+use crate::stack::{self, Boundaries};
+use crate::totals::{SiteCount, Totals};
+use crate::wire;
+use std::sync::Arc;
+
+/// ring ─► decode ─► dedup ─► rate limit
+pub struct Intake {
+    /// Where each drop is.
+    pub ledger: Arc<Ledger>,
+    /// Where stacks are cut for grouping.
+    pub boundaries: Arc<Boundaries>,
+    /// Groups of drops.
+    pub dedup: Dedup,
+    /// Limits on what leaves at once.
+    pub limiter: StackLimiter,
+}
+
+impl Intake {
+    /// Takes in one event of the ring. Returns what has to leave at once, which is nothing where there is no `room`.
+    pub fn take(&mut self, event: &[u8], now: BootTime, room: bool) -> Option<DropSummary> {
+        self.ledger.received(1);
+        let drop = match wire::decode(event) {
+            Ok(drop) => drop,
+            Err(error) => {
+                tracing::warn!(%error, "an event of the probe could not be decoded; it is counted");
+                self.ledger.undecodable(1);
+                return None;
+            }
+        };
+        let stack = stack::group_hash(self.boundaries.cause(&drop.stack, drop.site), drop.site);
+        let key = GroupKey::new(&drop, stack);
+        let summary = self.dedup.observe(key, drop, now, || room && self.limiter.allows(stack, now));
+        if summary.is_none() {
+            self.ledger.merged(1);
+        }
+        summary
+    }
+
+    /// What has to leave by `now`.
+    pub fn release(&mut self, now: BootTime) -> Released {
+        let released = self.dedup.release(now);
+        self.ledger.released(released.drops());
+        released
+    }
+
+    /// What had to make room for others.
+    pub fn take_evicted(&mut self) -> Released {
+        let released = self.dedup.take_evicted();
+        self.ledger.released(released.drops());
+        released
+    }
+
+    /// Everything: the end.
+    pub fn release_all(&mut self) -> Released {
+        let released = self.dedup.release_all();
+        self.ledger.released(released.drops());
+        released
+    }
+}
+
+/// Takes reports, and makes of them what is shipped or shown.
+pub trait Sink {
+    /// Drops of one flow.
+    fn drops(&mut self, report: DropReport);
+    /// A stack group's window.
+    fn group(&mut self, report: GroupReport);
+    /// Drops without detail.
+    fn suppressed(&mut self, report: SuppressedReport);
+    /// No more will come for now.
+    fn flush(&mut self);
+}
+
+/// enrich ─► correlate ─► convert ─► spool
+pub struct Reporting<S> {
+    /// What the host knows.
+    pub enricher: Enricher,
+    /// Totals that were told.
+    pub totals: Totals,
+    /// When totals were last told.
+    pub totals_since: UnixNanos,
+    /// What becomes of the reports.
+    pub sink: S,
+}
+
+impl<S: Sink> Reporting<S> {
+    /// Reports what left dedup.
+    pub fn report(&mut self, released: Released) {
+        let clock = WallClock::read();
+        for summary in released.summaries {
+            self.sink.drops(self.enricher.report(summary, clock));
+        }
+        for window in released.windows {
+            self.sink.group(self.enricher.group_report(window, clock));
+        }
+    }
+
+    /// Reports the drops that have no detail and were not reported yet.
+    pub fn report_totals(&mut self, sites: &[SiteCount], decode_errors: u64) {
+        let clock = WallClock::read();
+        for count in self.totals.take_untold(sites, decode_errors) {
+            self.sink.suppressed(self.enricher.suppressed_report(count, self.totals_since, clock));
+        }
+        self.totals_since = clock.now();
+    }
+}
