@@ -1,16 +1,15 @@
 //! The tasks around [`crate::pipeline`]: one beside the ring, one thread that reports.
 
 use crate::dedup::Released;
-use crate::drop_report::UnixNanos;
 use crate::enrich::Enricher;
 use crate::enrich::clock::{WallClock, boot_now};
 use crate::ledger::Ledger;
 use crate::pipeline::{Intake, Reporting, Sink};
 use crate::probe::{Counters, Probe, Ring};
-use crate::totals::Totals;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -28,6 +27,23 @@ pub struct Intervals {
     pub flush: Duration,
     /// Totals of drops without detail are told.
     pub totals: Duration,
+}
+
+/// Turns `stop` true on SIGTERM or SIGINT.
+///
+/// # Errors
+/// When the signals can't be waited for.
+pub fn stop_on_signal(stop: watch::Sender<bool>) -> io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        stop.send_replace(true);
+    });
+    Ok(())
 }
 
 /// A probe at work, and what reads it.
@@ -55,7 +71,7 @@ impl Agent {
         // A thread of its own: the symbolizer can't move between threads, and /proc is slow.
         let reporting = std::thread::Builder::new().name("report".to_owned()).spawn(move || {
             let (enricher, sink) = make_reporting();
-            let reporting = Reporting { enricher, totals: Totals::default(), totals_since: now(), sink };
+            let reporting = Reporting::new(enricher, sink, WallClock::read().now());
             report_all(reporting, inbox, &counters, &ledger, intervals);
         })?;
         let intake = tokio::spawn(read_ring(probe, ring, intake, outbox, stop));
@@ -72,10 +88,6 @@ impl Agent {
             tracing::error!("the thread that reports failed");
         }
     }
-}
-
-fn now() -> UnixNanos {
-    WallClock::read().now()
 }
 
 async fn read_ring(
@@ -141,14 +153,18 @@ fn report_all<S: Sink>(
         loop {
             tokio::select! {
                 released = inbox.recv() => match released {
-                    Some(released) => reporting.report(released),
+                    Some(released) => reporting.report(released, WallClock::read()),
                     None => break,
                 },
-                _ = totals.tick() => reporting.report_totals(&counters.sites(), ledger.decode_errors()),
+                _ = totals.tick() => tell_totals(&mut reporting, counters, ledger),
                 _ = flush.tick() => reporting.sink.flush(),
             }
         }
-        reporting.report_totals(&counters.sites(), ledger.decode_errors());
+        tell_totals(&mut reporting, counters, ledger);
         reporting.sink.flush();
     });
+}
+
+fn tell_totals<S: Sink>(reporting: &mut Reporting<S>, counters: &Counters, ledger: &Ledger) {
+    reporting.report_totals(&counters.sites(), ledger.decode_errors(), WallClock::read());
 }

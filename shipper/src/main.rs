@@ -1,2 +1,7 @@
-//! x
-fn main() {}
+//! The command `tcpdrop-otel`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    tcpdrop_otel::cli::main()
+}

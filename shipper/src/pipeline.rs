@@ -8,9 +8,10 @@
 //! The stages know nothing of each other: this file hands on what one gives and the next takes. [`Intake`] runs beside
 //! the ring and never waits for anything but room behind it; what finds none is merged and told later.
 
+use crate::config::Config;
 use crate::dedup::{Dedup, GroupKey, Released};
 use crate::drop_report::{DropReport, GroupReport, SuppressedReport, UnixNanos};
-use crate::drop_summary::DropSummary;
+use crate::drop_summary::{DropSummary, SpanIds};
 use crate::enrich::Enricher;
 use crate::enrich::clock::WallClock;
 use crate::ledger::Ledger;
@@ -19,6 +20,8 @@ use crate::rate_limit::StackLimiter;
 use crate::stack::{self, Boundaries};
 use crate::totals::{SiteCount, Totals};
 use crate::wire;
+use rand::Rng;
+use rand::rngs::StdRng;
 use std::sync::Arc;
 
 /// ring ─► decode ─► dedup ─► rate limit
@@ -34,6 +37,17 @@ pub struct Intake {
 }
 
 impl Intake {
+    /// With the limits of `config`. Span and trace ids come from `random`.
+    pub fn new(config: &Config, ledger: Arc<Ledger>, boundaries: Arc<Boundaries>, mut random: StdRng) -> Self {
+        let new_ids = move || SpanIds { trace: random.random::<u128>().into(), span: random.random::<u64>().into() };
+        Self {
+            ledger,
+            boundaries,
+            dedup: Dedup::new(config.dedup.clone(), new_ids),
+            limiter: StackLimiter::new(&config.limit),
+        }
+    }
+
     /// Takes in one event of the ring. Returns what has to leave at once, which is nothing where there is no `room`.
     pub fn take(&mut self, event: &[u8], now: BootTime, room: bool) -> Option<DropSummary> {
         self.ledger.received(1);
@@ -101,9 +115,13 @@ pub struct Reporting<S> {
 }
 
 impl<S: Sink> Reporting<S> {
+    /// With nothing told yet at `now`.
+    pub fn new(enricher: Enricher, sink: S, now: UnixNanos) -> Self {
+        Self { enricher, totals: Totals::default(), totals_since: now, sink }
+    }
+
     /// Reports what left dedup.
-    pub fn report(&mut self, released: Released) {
-        let clock = WallClock::read();
+    pub fn report(&mut self, released: Released, clock: WallClock) {
         for summary in released.summaries {
             self.sink.drops(self.enricher.report(summary, clock));
         }
@@ -113,8 +131,7 @@ impl<S: Sink> Reporting<S> {
     }
 
     /// Reports the drops that have no detail and were not reported yet.
-    pub fn report_totals(&mut self, sites: &[SiteCount], decode_errors: u64) {
-        let clock = WallClock::read();
+    pub fn report_totals(&mut self, sites: &[SiteCount], decode_errors: u64, clock: WallClock) {
         for count in self.totals.take_untold(sites, decode_errors) {
             self.sink.suppressed(self.enricher.suppressed_report(count, self.totals_since, clock));
         }

@@ -6,6 +6,7 @@ pub mod clock;
 pub mod reason;
 pub mod symbols;
 
+use crate::config::model;
 use crate::drop_report::{
     DropReport, Facts, FlowReport, Frame, GroupReport, NamedStack, SuppressedReport, SuppressionCause,
     TraceContext, UnixNanos,
@@ -16,7 +17,7 @@ use crate::stack::{self, Boundaries};
 use clock::WallClock;
 use reason::ReasonNames;
 use std::sync::Arc;
-use symbols::SymbolSource;
+use symbols::{KernelSymbols, NoSymbols, SymbolSource};
 
 /// The stage.
 pub struct Enricher {
@@ -26,6 +27,33 @@ pub struct Enricher {
     pub symbols: Box<dyn SymbolSource>,
     /// Where stacks are cut.
     pub boundaries: Arc<Boundaries>,
+}
+
+/// What an [`Enricher`] of this host is made of. Unlike the enricher it can move between threads.
+pub struct Host {
+    reasons: ReasonNames,
+    boundaries: Arc<Boundaries>,
+    symbols: bool,
+}
+
+impl Host {
+    /// Reads where stacks are cut. Without `/proc/kallsyms` they are not.
+    pub fn new(settings: &model::Enrich, reasons: ReasonNames) -> Self {
+        let boundaries = Boundaries::from_kernel().unwrap_or_default();
+        Self { reasons, boundaries: Arc::new(boundaries), symbols: settings.symbols }
+    }
+
+    /// Where stacks are cut.
+    pub fn boundaries(&self) -> Arc<Boundaries> {
+        self.boundaries.clone()
+    }
+
+    /// The enricher.
+    pub fn enricher(self) -> Enricher {
+        let symbols: Box<dyn SymbolSource> =
+            if self.symbols { Box::new(KernelSymbols::default()) } else { Box::new(NoSymbols) };
+        Enricher { reasons: self.reasons, symbols, boundaries: self.boundaries }
+    }
 }
 
 /// Drops of a site and reason that have no detail, over a stretch of time.

@@ -1,0 +1,50 @@
+//! `watch`: every drop as it happens, on standard output.
+
+use super::console::{Console, Form};
+use crate::agent::{self, Agent, Intervals};
+use crate::config::Config;
+use crate::enrich::Host;
+use crate::pipeline::Intake;
+use crate::probe::{Probe, ProbeError};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// Repetitions of a flow are merged for as long: short enough to watch.
+const WINDOW: Duration = Duration::from_secs(1);
+
+/// Why watching failed.
+#[derive(Debug, thiserror::Error)]
+pub enum WatchError {
+    /// The probe could not be used.
+    #[error(transparent)]
+    Probe(#[from] ProbeError),
+    /// A task or thread could not be started.
+    #[error("the pipeline could not be started: {0}")]
+    Start(#[from] io::Error),
+}
+
+/// Shows drops until SIGINT or SIGTERM, until nobody reads any more, or until `count` were shown.
+///
+/// # Errors
+/// See [`WatchError`].
+pub async fn run(mut config: Config, json: bool, count: Option<u64>) -> Result<(), WatchError> {
+    config.dedup.window = config.dedup.window.min(WINDOW);
+    let (stop, stopped) = watch::channel(false);
+    agent::stop_on_signal(stop.clone())?;
+    let (mut probe, ring) = Probe::load(&config.probe)?;
+    let host = Host::new(&config.enrich, probe.reason_names());
+    let intake = Intake::new(&config, Arc::default(), host.boundaries(), StdRng::from_os_rng());
+    probe.attach()?;
+    let make_reporting = move || {
+        let out = anstream::stdout();
+        let form = if json { Form::json(&config) } else { Form::classic(&out) };
+        (host.enricher(), Console { out, form, remaining: count, stop }.start())
+    };
+    let intervals = Intervals { flush: WINDOW, totals: WINDOW };
+    Agent::start(probe, ring, intake, make_reporting, intervals, stopped)?.finished().await;
+    Ok(())
+}
