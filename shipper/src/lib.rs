@@ -1,8 +1,10 @@
 //! tcpdrop-otel: every TCP packet that the Linux kernel drops, over OpenTelemetry.
 
+pub mod cli;
 pub mod config;
 pub mod drop_report;
 pub mod drop_summary;
 pub mod export;
 pub mod ledger;
+pub mod otlp;
 pub mod packet_drop;

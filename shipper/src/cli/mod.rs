@@ -1,0 +1,3 @@
+//! The command line: what people type and see.
+
+pub mod classic;
