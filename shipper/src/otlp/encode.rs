@@ -281,6 +281,15 @@ mod tests {
     }
 
     #[test]
+    fn a_resource_counts_again_in_each_request_that_repeats_it() {
+        let resource = resource(&"x".repeat(1 << 20));
+        let entries = (0..300).map(|_| (Arc::clone(&resource), record("y".repeat(16 << 10), 1))).collect();
+        let requests = encode(entries);
+        assert!(requests.iter().all(|request| request.body.len() <= MAX_REQUEST_BYTES));
+        assert_eq!(requests.iter().map(|request| request.contents.records).sum::<u64>(), 300);
+    }
+
+    #[test]
     fn nothing_makes_no_request() {
         assert!(encode::<LogRecord>(Vec::new()).is_empty());
     }
