@@ -1,0 +1,68 @@
+//! Reports as log records, the primary form of a drop.
+
+use super::attributes::{Attributes, Drops, TallyNames, describe, error_type, reason_and_site};
+use super::severity::{Policy, number_and_text};
+use super::{Entry, body, semconv};
+use crate::config::model::Level;
+use crate::drop_report::{DropReport, SuppressedReport, TraceContext, UnixNanos};
+use crate::export::Contents;
+use opentelemetry_proto::tonic::common::v1::AnyValue;
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use opentelemetry_proto::tonic::logs::v1::LogRecord;
+use ulid::Ulid;
+
+/// The record of dropped packets. Of `random` the low 80 bits go into its unique id.
+pub fn drop_record(report: &DropReport, policy: &Policy, random: u128) -> Entry<LogRecord> {
+    let level = policy.level(report.facts.reason.as_deref());
+    let mut attributes = Attributes::default();
+    attributes.string(semconv::RECORD, Some(semconv::RECORD_DROP));
+    describe(&mut attributes, &Drops::from(report), level, &TallyNames::RECORD);
+    attributes.string(semconv::LOG_RECORD_UID, Some(uid(report.time, random)));
+
+    let mut record = record(semconv::EVENT_DROPPED, level, body::of_drop(report), attributes);
+    record.time_unix_nano = report.time.0;
+    record.observed_time_unix_nano = report.observed.0;
+    set_trace(&mut record, report.trace);
+    Entry { message: record, contents: Contents { records: 1, drops: report.summary.tally.count, totals: 0 } }
+}
+
+/// The record of drops that were counted without detail. Of `random` the low 80 bits go into its unique id.
+pub fn suppressed_record(report: &SuppressedReport, policy: &Policy, random: u128) -> Entry<LogRecord> {
+    let reason = report.reason.as_deref();
+    let level = policy.level(reason);
+    let mut attributes = Attributes::default();
+    attributes.string(semconv::RECORD, Some(semconv::RECORD_SUPPRESSED));
+    attributes.int(semconv::COUNT, Some(report.count));
+    attributes.string(semconv::SUPPRESSED_CAUSE, Some(report.cause.name()));
+    error_type(&mut attributes, reason, level);
+    reason_and_site(&mut attributes, reason, report.reason_code, report.site.as_deref());
+    attributes.string(semconv::LOG_RECORD_UID, Some(uid(report.time, random)));
+
+    let mut record = record(semconv::EVENT_SUPPRESSED, level, body::of_suppressed(report), attributes);
+    record.time_unix_nano = report.time.0;
+    record.observed_time_unix_nano = report.observed.0;
+    Entry { message: record, contents: Contents { records: 1, drops: 0, totals: report.count } }
+}
+
+fn record(event_name: &str, level: Level, body: String, attributes: Attributes) -> LogRecord {
+    let (severity_number, severity_text) = number_and_text(level);
+    LogRecord {
+        event_name: event_name.to_owned(),
+        severity_number: severity_number.into(),
+        severity_text: severity_text.to_owned(),
+        body: Some(AnyValue { value: Some(Value::StringValue(body)) }),
+        attributes: attributes.into_vec(),
+        ..LogRecord::default()
+    }
+}
+
+fn set_trace(record: &mut LogRecord, trace: TraceContext) {
+    record.trace_id = trace.trace.to_bytes().to_vec();
+    record.span_id = trace.span.to_bytes().to_vec();
+    record.flags = trace.flags.map_or(0, u32::from);
+}
+
+/// A ULID: it sorts by time and is the same whenever the encoded record is sent again.
+fn uid(time: UnixNanos, random: u128) -> String {
+    Ulid::from_parts(time.0 / 1_000_000, random).to_string()
+}
