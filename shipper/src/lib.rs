@@ -1,5 +1,6 @@
 //! tcpdrop-otel: every TCP packet that the Linux kernel drops, over OpenTelemetry.
 
+pub mod cli;
 pub mod config;
 pub mod drop_report;
 pub mod drop_summary;
