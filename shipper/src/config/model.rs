@@ -1,12 +1,14 @@
 //! The settings, each with its default. `config/tcpdrop-otel.toml` lists and explains them; a test compares the two.
 
-use std::collections::BTreeMap;
+use super::endpoint::Endpoint;
+use super::severity::default_policy;
+use http::HeaderMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 /// All settings.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// The kernel side.
     pub probe: Probe,
@@ -18,7 +20,8 @@ pub struct Config {
     pub enrich: Enrich,
     /// Whether and how spans are made.
     pub spans: Spans,
-    /// Severity policy; the first rule that names a reason wins.
+    /// Severity policy, the built-in rules included: the first rule that names a reason wins, and one that none names is
+    /// [`Level::Warn`].
     pub severity: Vec<SeverityRule>,
     /// Where to send.
     pub export: Export,
@@ -28,6 +31,23 @@ pub struct Config {
     pub health: Health,
     /// The agent's own logs.
     pub telemetry: Telemetry,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            probe: Probe::default(),
+            dedup: Dedup::default(),
+            limit: Limit::default(),
+            enrich: Enrich::default(),
+            spans: Spans::default(),
+            severity: default_policy(),
+            export: Export::default(),
+            spool: Spool::default(),
+            health: Health::default(),
+            telemetry: Telemetry::default(),
+        }
+    }
 }
 
 /// `[probe]`
@@ -145,11 +165,11 @@ pub enum Level {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Export {
     /// Base URL: `/v1/logs` and `/v1/traces` are appended.
-    pub endpoint: String,
+    pub endpoint: Endpoint,
     /// Wire protocol.
     pub protocol: Protocol,
-    /// Headers of each request. Values may be secret: never logged.
-    pub headers: BTreeMap<String, String>,
+    /// Headers of each request. Values may be secret, and are marked sensitive: `Debug` does not show them.
+    pub headers: HeaderMap,
     /// Compression of request bodies.
     pub compression: Compression,
     /// Limit on one attempt to send.
@@ -165,9 +185,9 @@ pub struct Export {
 impl Default for Export {
     fn default() -> Self {
         Self {
-            endpoint: "http://localhost:4318".to_owned(),
+            endpoint: Endpoint::default(),
             protocol: Protocol::default(),
-            headers: BTreeMap::new(),
+            headers: HeaderMap::new(),
             compression: Compression::default(),
             timeout: Duration::from_secs(10),
             batch_interval: Duration::from_secs(1),
@@ -181,9 +201,11 @@ impl Default for Export {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SignalExport {
     /// Full URL, used as it is.
-    pub endpoint: Option<String>,
+    pub endpoint: Option<Endpoint>,
+    /// Wire protocol.
+    pub protocol: Option<Protocol>,
     /// Headers, instead of the general ones.
-    pub headers: Option<BTreeMap<String, String>>,
+    pub headers: Option<HeaderMap>,
     /// Compression.
     pub compression: Option<Compression>,
     /// Limit on one attempt to send.

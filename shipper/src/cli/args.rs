@@ -1,0 +1,205 @@
+//! The grammar of the command line, and its help.
+
+use clap::{Args, ColorChoice, CommandFactory, Parser, Subcommand, ValueHint};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+const EXAMPLES: &str = "\
+Examples:
+  tcpdrop-otel demo                                  make a drop on loopback and see its record
+  sudo tcpdrop-otel watch                            every TCP drop of this host, with its kernel stack
+  sudo tcpdrop-otel watch --json --count 10 | jq     the next ten as OTLP/JSON
+  sudo tcpdrop-otel run                              ship drops to the Collector on this host
+  sudo tcpdrop-otel run --set export.endpoint=https://otlp.example.com
+  tcpdrop-otel config check --config my.toml         find mistakes before a restart
+
+Exit status:
+  0  fine
+  1  failed: the message says why, and what would help
+  2  wrong usage or configuration; nothing was started
+
+Environment:
+  OTEL_EXPORTER_OTLP_ENDPOINT, _HEADERS, _TIMEOUT (ms), _COMPRESSION, _PROTOCOL
+                                  as in the OpenTelemetry specification; _LOGS_ and _TRACES_ for one signal
+  TCPDROP_OTEL_<SECTION>_<KEY>    any setting, such as TCPDROP_OTEL_DEDUP_WINDOW=5s
+  NO_COLOR                        no colours
+
+The later wins: defaults, the file, OTEL_*, TCPDROP_OTEL_*, --set.";
+
+const RUN_EXAMPLES: &str = "\
+Examples:
+  tcpdrop-otel run --config /etc/tcpdrop-otel/tcpdrop-otel.toml
+  tcpdrop-otel run --set export.endpoint=http://collector:4318 --set dedup.window=5s
+
+It needs root, or the capabilities CAP_BPF and CAP_PERFMON. SIGTERM or Ctrl-C ends it: what is left is sent first, within
+two seconds. Its state is at http://127.0.0.1:13134/status (health.listen).";
+
+const WATCH_EXAMPLES: &str = "\
+Examples:
+  tcpdrop-otel watch                      until Ctrl-C
+  tcpdrop-otel watch --count 1            wait for one drop
+  tcpdrop-otel watch --json | jq .        one OTLP/JSON object a line
+
+It needs root, or the capabilities CAP_BPF and CAP_PERFMON.";
+
+const CHECK_EXAMPLES: &str = "\
+Examples:
+  tcpdrop-otel config check
+  tcpdrop-otel config check --config my.toml && systemctl restart tcpdrop-otel
+
+Each mistake is one line, FILE:LINE: WHAT, on stderr; the exit status is then 2.";
+
+/// Sees every TCP packet that the Linux kernel drops, says why and where, and ships that over OpenTelemetry.
+#[derive(Debug, Parser)]
+#[command(name = "tcpdrop-otel", version, after_help = EXAMPLES, disable_help_subcommand = true, max_term_width = 120)]
+pub struct CommandLine {
+    /// When to use colours [auto: on a terminal, unless NO_COLOR is set].
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto", hide_default_value = true)]
+    pub color: ColorChoice,
+    /// What to do; without it, the help is shown.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// The commands.
+#[derive(Debug, PartialEq, Eq, Subcommand)]
+pub enum Command {
+    /// Run the agent: watch for drops and ship them over OTLP.
+    #[command(after_help = RUN_EXAMPLES)]
+    Run(SettingsArgs),
+    /// Show drops on the terminal as they happen.
+    #[command(after_help = WATCH_EXAMPLES)]
+    Watch(WatchArgs),
+    /// Make a real drop on loopback and show the record it becomes.
+    ///
+    /// Without the rights to load the probe, a bundled recording is shown instead, and said to be one.
+    Demo(DemoArgs),
+    /// Work with the configuration.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+}
+
+/// Where settings come from.
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+pub struct SettingsArgs {
+    /// Configuration file [default: /etc/tcpdrop-otel/tcpdrop-otel.toml, if it exists].
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub config: Option<PathBuf>,
+    /// Set one key over file and environment, such as dedup.window=5s; may be repeated.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub sets: Vec<String>,
+}
+
+/// Arguments of `watch`.
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+pub struct WatchArgs {
+    /// Print OTLP/JSON, one object a line, instead of text.
+    #[arg(long)]
+    pub json: bool,
+    /// End after N records.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub count: Option<u64>,
+    /// Where settings come from.
+    #[command(flatten)]
+    pub settings: SettingsArgs,
+}
+
+/// Arguments of `demo`.
+#[derive(Args, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DemoArgs {
+    /// Print the OTLP/JSON record only.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// The commands of `config`.
+#[derive(Debug, PartialEq, Eq, Subcommand)]
+pub enum ConfigCommand {
+    /// Check file, environment and --set, without starting anything.
+    #[command(after_help = CHECK_EXAMPLES)]
+    Check(SettingsArgs),
+}
+
+/// Wrong usage or configuration.
+pub fn usage_error() -> ExitCode {
+    ExitCode::from(2)
+}
+
+impl Command {
+    /// The command of this process, once `--color` has taken effect. `None` after the help was shown because nothing
+    /// was asked for. Help, version (status 0) and wrong usage (status 2) end the process.
+    pub fn of_process() -> Option<Self> {
+        let line = CommandLine::parse();
+        colors(line.color).write_global();
+        if line.command.is_none() {
+            anstream::print!("{}", CommandLine::command().render_long_help().ansi());
+        }
+        line.command
+    }
+}
+
+fn colors(choice: ColorChoice) -> anstream::ColorChoice {
+    match choice {
+        ColorChoice::Auto => anstream::ColorChoice::Auto,
+        ColorChoice::Always => anstream::ColorChoice::Always,
+        ColorChoice::Never => anstream::ColorChoice::Never,
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use clap::error::ErrorKind;
+
+    fn parse(line: &str) -> Result<CommandLine, clap::Error> {
+        CommandLine::try_parse_from(line.split(' '))
+    }
+
+    #[test]
+    fn the_grammar_holds_together() {
+        CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn all_arguments_arrive() {
+        let line =
+            parse("tcpdrop-otel watch --json --count 3 --config a.toml --set a=1 --set b=2 --color never")
+                .unwrap();
+        let settings =
+            SettingsArgs { config: Some("a.toml".into()), sets: vec!["a=1".to_owned(), "b=2".to_owned()] };
+        assert_eq!(line.command, Some(Command::Watch(WatchArgs { json: true, count: Some(3), settings })));
+        assert_eq!(line.color, ColorChoice::Never);
+        assert_eq!(
+            parse("tcpdrop-otel config check").unwrap().command,
+            Some(Command::Config(ConfigCommand::Check(SettingsArgs::default())))
+        );
+        assert_eq!(parse("tcpdrop-otel run").unwrap().command, Some(Command::Run(SettingsArgs::default())));
+        assert_eq!(parse("tcpdrop-otel").unwrap().command, None);
+    }
+
+    #[test]
+    fn wrong_usage_is_refused_with_status_2() {
+        for line in [
+            "x",
+            "run --count 1",
+            "watch --count 0",
+            "config",
+            "config chek",
+            "run --color blue",
+            "demo --set a=1",
+        ] {
+            let error = parse(&format!("tcpdrop-otel {line}")).unwrap_err();
+            assert_eq!(error.exit_code(), 2, "{line}");
+        }
+        assert_eq!(parse("tcpdrop-otel --version").unwrap_err().kind(), ErrorKind::DisplayVersion);
+    }
+
+    #[test]
+    fn the_help_teaches() {
+        let help = CommandLine::command().render_long_help().to_string();
+        for part in ["Examples:", "Exit status:", "Environment:", "demo", "watch", "run", "config"] {
+            assert!(help.contains(part), "{part}");
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! [`ConfigError`]: all that is wrong with the settings, one line each.
+
+use std::fmt;
+use std::path::PathBuf;
+
+/// The settings were refused: why, with at least one problem.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", lines(problems))]
+pub struct ConfigError {
+    /// What is wrong, in the order of the layers and, in a file, of its lines.
+    pub problems: Vec<Problem>,
+}
+
+fn lines(problems: &[Problem]) -> String {
+    problems.iter().map(Problem::to_string).collect::<Vec<_>>().join("\n")
+}
+
+/// One thing that is wrong. Shown as `ORIGIN: WHAT`. Never holds the value of a header.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Where it was given.
+    pub origin: Origin,
+    /// What is wrong, and what would be right.
+    pub what: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.origin, self.what)
+    }
+}
+
+/// Where a setting was given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// In a file.
+    File {
+        /// Its path.
+        path: PathBuf,
+        /// The line, from 1. `None` if it is about the file as a whole.
+        line: Option<usize>,
+    },
+    /// In an environment variable.
+    Environment,
+    /// With `--set`.
+    Set,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File { path, line: Some(line) } => write!(f, "{}:{line}", path.display()),
+            Self::File { path, line: None } => write!(f, "{}", path.display()),
+            Self::Environment => f.write_str("environment"),
+            Self::Set => f.write_str("--set"),
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! Every setting: its key, how its value is read, and the field it goes to. Names of variables, checks and the nearest
+//! valid name all come from this list; tests compare it with the model and with `config/tcpdrop-otel.toml`.
+
+use super::model::{Compression, Config, EmitSpans, Level, LogFormat, Protocol, SpanEvents, SpoolMode};
+use super::read::{
+    Given, Read, address, boolean, bytes, choice, duration, endpoint, fault, headers, optional, ring_bytes,
+    whole,
+};
+use super::severity::policy;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+/// A setting.
+pub(super) struct Key {
+    /// Its name, sections included.
+    pub(super) path: &'static str,
+    /// Reads a value into its field.
+    pub(super) set: fn(&mut Config, Given) -> Read<()>,
+}
+
+pub(super) const KEYS: &[Key] = &[
+    key("probe.ring_bytes", |c, v| put(&mut c.probe.ring_bytes, ring_bytes(v))),
+    key("probe.stack_depth", |c, v| put(&mut c.probe.stack_depth, whole(v, 1..=64))),
+    key("dedup.window", |c, v| put(&mut c.dedup.window, duration(v, A_WHILE))),
+    key("dedup.max_flows_per_stack", |c, v| put(&mut c.dedup.max_flows_per_stack, whole(v, 1..=4096))),
+    key("dedup.max_stacks", |c, v| put(&mut c.dedup.max_stacks, whole(v, 1..=1 << 20))),
+    key("limit.per_stack_per_second", |c, v| put(&mut c.limit.per_stack_per_second, whole(v, RATE))),
+    key("limit.burst", |c, v| put(&mut c.limit.burst, whole(v, RATE))),
+    key("limit.global_per_second", |c, v| put(&mut c.limit.global_per_second, whole(v, RATE))),
+    key("enrich.symbols", |c, v| put(&mut c.enrich.symbols, boolean(v))),
+    key("spans.emit", |c, v| put(&mut c.spans.emit, choice(v, EMIT_SPANS))),
+    key("spans.events", |c, v| put(&mut c.spans.events, choice(v, SPAN_EVENTS))),
+    key("severity", |c, v| put(&mut c.severity, policy(v))),
+    key("export.endpoint", |c, v| put(&mut c.export.endpoint, endpoint(v))),
+    key("export.protocol", |c, v| put(&mut c.export.protocol, protocol(v))),
+    key("export.headers", |c, v| put(&mut c.export.headers, headers(v))),
+    key("export.compression", |c, v| put(&mut c.export.compression, choice(v, COMPRESSIONS))),
+    key("export.timeout", |c, v| put(&mut c.export.timeout, duration(v, A_WHILE))),
+    key("export.batch_interval", |c, v| put(&mut c.export.batch_interval, duration(v, A_WHILE))),
+    key("export.logs.endpoint", |c, v| put(&mut c.export.logs.endpoint, optional(v, endpoint))),
+    key("export.logs.protocol", |c, v| put(&mut c.export.logs.protocol, optional(v, protocol))),
+    key("export.logs.headers", |c, v| put(&mut c.export.logs.headers, optional(v, headers))),
+    key("export.logs.compression", |c, v| put(&mut c.export.logs.compression, optional(v, compression))),
+    key("export.logs.timeout", |c, v| put(&mut c.export.logs.timeout, optional(v, timeout))),
+    key("export.traces.endpoint", |c, v| put(&mut c.export.traces.endpoint, optional(v, endpoint))),
+    key("export.traces.protocol", |c, v| put(&mut c.export.traces.protocol, optional(v, protocol))),
+    key("export.traces.headers", |c, v| put(&mut c.export.traces.headers, optional(v, headers))),
+    key("export.traces.compression", |c, v| put(&mut c.export.traces.compression, optional(v, compression))),
+    key("export.traces.timeout", |c, v| put(&mut c.export.traces.timeout, optional(v, timeout))),
+    key("spool.mode", |c, v| put(&mut c.spool.mode, choice(v, SPOOL_MODES))),
+    key("spool.max_bytes", |c, v| put(&mut c.spool.max_bytes, bytes(v, LARGEST_RECORD..=1 << 40))),
+    key("health.listen", |c, v| put(&mut c.health.listen, address(v))),
+    key("telemetry.log_level", |c, v| put(&mut c.telemetry.log_level, choice(v, LEVELS))),
+    key("telemetry.log_format", |c, v| put(&mut c.telemetry.log_format, choice(v, LOG_FORMATS))),
+];
+
+/// Timers of the agent: neither a busy loop nor forever.
+const A_WHILE: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(3600);
+/// Rates: what is denied is still counted, but none at all would leave no detail.
+const RATE: RangeInclusive<u32> = 1..=1_000_000;
+/// A spool with less room would evict whatever it is given.
+const LARGEST_RECORD: u64 = 16 << 10;
+
+const EMIT_SPANS: &[(&str, EmitSpans)] = &[("always", EmitSpans::Always), ("never", EmitSpans::Never)];
+const SPAN_EVENTS: &[(&str, SpanEvents)] = &[("full", SpanEvents::Full), ("none", SpanEvents::None)];
+const COMPRESSIONS: &[(&str, Compression)] = &[("gzip", Compression::Gzip), ("none", Compression::None)];
+const SPOOL_MODES: &[(&str, SpoolMode)] = &[("memory", SpoolMode::Memory)];
+const LOG_FORMATS: &[(&str, LogFormat)] = &[("text", LogFormat::Text), ("json", LogFormat::Json)];
+pub(super) const LEVELS: &[(&str, Level)] = &[
+    ("trace", Level::Trace),
+    ("debug", Level::Debug),
+    ("info", Level::Info),
+    ("warn", Level::Warn),
+    ("error", Level::Error),
+];
+
+fn compression(given: Given) -> Read<Compression> {
+    choice(given, COMPRESSIONS)
+}
+
+fn timeout(given: Given) -> Read<Duration> {
+    duration(given, A_WHILE)
+}
+
+fn protocol(given: Given) -> Read<Protocol> {
+    match given.text() {
+        Some(name @ ("grpc" | "http/json")) => fault(format!(
+            "is `{name}`, which is not supported yet: use `http/protobuf`, usually on port 4318, which any OTLP receiver \
+             of HTTP takes"
+        )),
+        _ => choice(given, &[("http/protobuf", Protocol::HttpProtobuf)]),
+    }
+}
+
+const fn key(path: &'static str, set: fn(&mut Config, Given) -> Read<()>) -> Key {
+    Key { path, set }
+}
+
+fn put<T>(field: &mut T, read: Read<T>) -> Read<()> {
+    *field = read?;
+    Ok(())
+}
+
+impl Key {
+    /// The key with the name `path`.
+    pub(super) fn named(path: &str) -> Option<&'static Self> {
+        KEYS.iter().find(|key| key.path == path)
+    }
+
+    /// `TCPDROP_OTEL_<SECTION>_<KEY>`.
+    pub(super) fn variable(&self) -> String {
+        format!("TCPDROP_OTEL_{}", upper_snake(self.path))
+    }
+
+    /// The variable of the OpenTelemetry specification with the same meaning ("Environment Variable Specification", OTLP
+    /// exporter). The keys of `[export]` bear its names, so that one follows from the other.
+    pub(super) fn standard_variable(&self) -> Option<String> {
+        let setting = self.path.strip_prefix("export.")?;
+        let standard = ["endpoint", "protocol", "headers", "compression", "timeout"];
+        let own = setting.strip_prefix("logs.").or(setting.strip_prefix("traces.")).unwrap_or(setting);
+        standard.contains(&own).then(|| format!("OTEL_EXPORTER_OTLP_{}", upper_snake(setting)))
+    }
+}
+
+fn upper_snake(path: &str) -> String {
+    path.replace('.', "_").to_ascii_uppercase()
+}
+
+/// Whether `path` is a section: whether keys lie below it.
+pub(super) fn is_section(path: &str) -> bool {
+    sections().any(|section| section == path)
+}
+
+/// The names of all sections, some of them more than once.
+pub(super) fn sections() -> impl Iterator<Item = &'static str> {
+    KEYS.iter().flat_map(|key| key.path.match_indices('.').map(|(end, _)| &key.path[..end]))
+}

@@ -1,0 +1,154 @@
+//! [`load`]: the layers, one over the other.
+
+use super::error::{ConfigError, Origin, Problem};
+use super::keys::{KEYS, Key, is_section, sections};
+use super::model::Config;
+use super::nearest::{hint, nearest};
+use super::read::Given;
+use super::sources::{SourceFile, Sources};
+use std::ops::Range;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+/// The settings that `sources` make, one layer over the other (see [`crate::config`]).
+///
+/// # Errors
+/// All that is wrong with any of the layers.
+pub fn load(sources: &Sources) -> Result<Config, ConfigError> {
+    let mut loader = Loader::default();
+    if let Some(file) = &sources.file {
+        loader.file(file);
+    }
+    loader.standard_variables(sources);
+    loader.variables(sources);
+    for assignment in &sources.sets {
+        loader.set(assignment);
+    }
+    if loader.problems.is_empty() {
+        Ok(loader.config)
+    } else {
+        Err(ConfigError { problems: loader.problems })
+    }
+}
+
+#[derive(Default)]
+struct Loader {
+    config: Config,
+    problems: Vec<Problem>,
+}
+
+impl Loader {
+    fn file(&mut self, file: &SourceFile) {
+        let (table, syntax_errors) = DeTable::parse_recoverable(&file.text);
+        let mut findings = Vec::new();
+        for error in &syntax_errors {
+            let what = format!("not TOML: {}", error.message().replace('\n', "; "));
+            findings.push((line_of(&file.text, error.span().map_or(0, |span| span.start)), what));
+        }
+        // What remains of a broken file misleads: a section whose heading is broken would move its keys elsewhere.
+        if syntax_errors.is_empty() {
+            for Finding { span, what } in walk(&mut self.config, "", table.get_ref()) {
+                findings.push((line_of(&file.text, span.start), what));
+            }
+        }
+        findings.sort();
+        findings.dedup();
+        self.problems.extend(findings.into_iter().map(|(line, what)| Problem {
+            origin: Origin::File { path: file.path.clone(), line: Some(line) },
+            what,
+        }));
+    }
+
+    fn standard_variables(&mut self, sources: &Sources) {
+        for key in KEYS {
+            let Some(name) = key.standard_variable() else { continue };
+            let Some(value) = sources.variable(&name) else { continue };
+            if !key.path.ends_with(".timeout") {
+                self.text(key, &name, Origin::Environment, value);
+            } else if value.parse::<u64>().is_ok() {
+                self.text(key, &name, Origin::Environment, &format!("{value}ms"));
+            } else {
+                let what = format!("`{name}` must be a whole number of milliseconds, not {value:?}");
+                self.problems.push(Problem { origin: Origin::Environment, what });
+            }
+        }
+    }
+
+    fn variables(&mut self, sources: &Sources) {
+        let keys: Vec<_> = KEYS.iter().map(|key| (key.variable(), key)).collect();
+        for (name, key) in &keys {
+            if let Some(value) = sources.variable(name) {
+                self.text(key, name, Origin::Environment, value);
+            }
+        }
+        let known = || keys.iter().map(|(name, _)| name.as_str());
+        for name in sources.own_variables().filter(|name| !known().any(|known| known == *name)) {
+            let what = format!("unknown variable `{name}`{}", hint(nearest(name, known())));
+            self.problems.push(Problem { origin: Origin::Environment, what });
+        }
+    }
+
+    fn set(&mut self, assignment: &str) {
+        let what = match assignment.split_once('=') {
+            None => format!("{assignment:?} must be KEY=VALUE, such as dedup.window=5s"),
+            Some((path, value)) => match Key::named(path.trim()) {
+                Some(key) => return self.text(key, key.path, Origin::Set, value.trim()),
+                None => unknown_key(path.trim()),
+            },
+        };
+        self.problems.push(Problem { origin: Origin::Set, what });
+    }
+
+    fn text(&mut self, key: &Key, name: &str, origin: Origin, value: &str) {
+        for fault in (key.set)(&mut self.config, Given::Text(value)).err().into_iter().flatten() {
+            let what = format!("`{name}{}` {}", fault.part, fault.what);
+            self.problems.push(Problem { origin: origin.clone(), what });
+        }
+    }
+}
+
+/// Something wrong in a file, and where.
+struct Finding {
+    span: Range<usize>,
+    what: String,
+}
+
+/// Sets all keys of `table`, whose name is `section`, and says what is wrong with them.
+fn walk(config: &mut Config, section: &str, table: &DeTable) -> Vec<Finding> {
+    table.iter().flat_map(|(name, value)| entry(config, section, name, value)).collect()
+}
+
+fn entry(
+    config: &mut Config,
+    section: &str,
+    name: &Spanned<std::borrow::Cow<str>>,
+    value: &Spanned<DeValue>,
+) -> Vec<Finding> {
+    let dot = if section.is_empty() { "" } else { "." };
+    let path = format!("{section}{dot}{}", name.get_ref());
+    let finding = |what| vec![Finding { span: name.span(), what }];
+    if let Some(key) = Key::named(&path) {
+        let faults = (key.set)(config, Given::Toml(value.get_ref())).err().unwrap_or_default();
+        let found = faults.into_iter().map(|fault| Finding {
+            span: fault.span.unwrap_or(value.span()),
+            what: format!("`{path}{}` {}", fault.part, fault.what),
+        });
+        return found.collect();
+    }
+    match (value.get_ref(), is_section(&path)) {
+        (DeValue::Table(table), true) => walk(config, &path, table),
+        (_, true) => finding(format!("`{path}` is a section: write `[{path}]`")),
+        (DeValue::Table(_), false) => {
+            finding(format!("unknown section `{path}`{}", hint(nearest(&path, sections()))))
+        }
+        (_, false) => finding(unknown_key(&path)),
+    }
+}
+
+fn unknown_key(path: &str) -> String {
+    format!("unknown key `{path}`{}", hint(nearest(path, KEYS.iter().map(|key| key.path))))
+}
+
+fn line_of(text: &str, offset: usize) -> usize {
+    1 + text.bytes().take(offset).filter(|byte| *byte == b'\n').count()
+}
