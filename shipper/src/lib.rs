@@ -6,3 +6,4 @@ pub mod drop_summary;
 pub mod export;
 pub mod ledger;
 pub mod packet_drop;
+pub mod serve;
