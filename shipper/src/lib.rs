@@ -12,3 +12,4 @@ pub mod otlp;
 pub mod packet_drop;
 pub mod rate_limit;
 pub mod stack;
+pub mod serve;

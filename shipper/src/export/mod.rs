@@ -1,6 +1,26 @@
 //! The end of the pipeline: `spool` keeps encoded requests until they are settled, `send` settles them.
+//!
+//! ```text
+//! push ─► spool ─► send ─► http ─► connector ─► the Collector
+//!           ▲        │      answer: what a response means
+//!           └ settle ┘      backoff, progress: when to try again, what to say
+//! ```
+
+pub mod answer;
+pub mod backoff;
+pub mod connector;
+pub mod destination;
+pub mod http;
+mod progress;
+pub mod send;
+pub mod spool;
+mod throttle;
+
+pub use progress::ExportState;
 
 use bytes::Bytes;
+use std::fmt;
+use std::ops::AddAssign;
 
 /// The kinds of data that are exported; each has its own lane, so that trouble with one does not hold up the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -9,6 +29,25 @@ pub enum Signal {
     Logs,
     /// Spans.
     Traces,
+}
+
+impl Signal {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Logs, Self::Traces];
+
+    /// The name that OTLP gives the signal, in paths and variables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Logs => "logs",
+            Self::Traces => "traces",
+        }
+    }
+}
+
+impl fmt::Display for Signal {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
+    }
 }
 
 /// What an encoded request holds, for the ledger.
@@ -20,6 +59,14 @@ pub struct Contents {
     pub drops: u64,
     /// Drops that its `suppressed` records stand for. Zero for spans.
     pub totals: u64,
+}
+
+impl AddAssign for Contents {
+    fn add_assign(&mut self, other: Self) {
+        self.records += other.records;
+        self.drops += other.drops;
+        self.totals += other.totals;
+    }
 }
 
 /// An OTLP export request, encoded and waiting.
@@ -42,4 +89,29 @@ pub struct Outcome {
     pub refused: Contents,
     /// Given up to keep a bound, or at the end of the process.
     pub evicted: Contents,
+}
+
+impl Outcome {
+    /// All of it was acknowledged.
+    pub fn delivered(contents: Contents) -> Self {
+        Self { delivered: contents, ..Self::default() }
+    }
+
+    /// All of it was refused.
+    pub fn refused(contents: Contents) -> Self {
+        Self { refused: contents, ..Self::default() }
+    }
+
+    /// All of it was given up.
+    pub fn evicted(contents: Contents) -> Self {
+        Self { evicted: contents, ..Self::default() }
+    }
+
+    /// The sum of the parts.
+    pub fn contents(&self) -> Contents {
+        let mut sum = self.delivered;
+        sum += self.refused;
+        sum += self.evicted;
+        sum
+    }
 }
