@@ -8,6 +8,7 @@ use crate::wait::{PATIENCE, wait_for};
 use rustix::process::Signal;
 use serde_json::Value;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::sync::OnceLock;
@@ -40,7 +41,7 @@ fn build() -> PathBuf {
 }
 
 /// A command that runs the agent without what this machine's environment would set.
-pub fn command(program: &Path, arguments: &[&str]) -> Command {
+pub fn command(program: &Path) -> Command {
     let mut command = Command::new(program);
     let foreign = |name: &std::ffi::OsString| {
         let name = name.to_string_lossy();
@@ -49,8 +50,28 @@ pub fn command(program: &Path, arguments: &[&str]) -> Command {
     for name in std::env::vars_os().filter_map(|(name, _)| foreign(&name)) {
         command.env_remove(name);
     }
-    command.args(arguments);
     command
+}
+
+/// The same, as user nobody with these capabilities (`CAP_BPF`) and no others.
+pub fn as_nobody(program: &Path, capabilities: &[String]) -> Command {
+    let names = capabilities.iter().map(|name| name.trim_start_matches("CAP_").to_lowercase());
+    let set = std::iter::once("-all".to_owned()).chain(names.map(|name| format!("+{name}")));
+    let set = set.collect::<Vec<_>>().join(",");
+    let mut command = command("setpriv".as_ref());
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--no-new-privs"]);
+    command.args(["bounding-set", "inh-caps", "ambient-caps"].map(|kind| format!("--{kind}={set}")));
+    command.arg(program);
+    command
+}
+
+/// A copy of the agent in `directory`, where any user can run it: the sources may be in root's home.
+pub fn public_copy(directory: &Path) -> PathBuf {
+    let mode = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(directory, mode).expect("open the folder to all");
+    let program = directory.join("tcpdrop-otel");
+    std::fs::copy(binary(), &program).expect("copy the agent");
+    program
 }
 
 /// How to run the agent.
@@ -59,6 +80,7 @@ pub struct Options<'a> {
     endpoint: String,
     settings: Vec<String>,
     namespace: Option<&'a Namespace>,
+    capabilities: Option<Vec<String>>,
 }
 
 impl<'a> Options<'a> {
@@ -69,6 +91,7 @@ impl<'a> Options<'a> {
             endpoint: endpoint.to_owned(),
             settings: vec!["dedup.window=1s".to_owned(), "export.batch_interval=100ms".to_owned()],
             namespace: None,
+            capabilities: None,
         }
     }
 
@@ -86,14 +109,24 @@ impl<'a> Options<'a> {
         self
     }
 
+    /// Run as nobody, with these capabilities (`CAP_BPF`) and no others.
+    #[must_use]
+    pub fn with_only(mut self, capabilities: &[&str]) -> Self {
+        self.capabilities = Some(capabilities.iter().map(|name| (*name).to_owned()).collect());
+        self
+    }
+
     /// Starts it and waits until it is ready.
     pub fn start(self) -> Agent<'a> {
         let directory = tempfile::tempdir().expect("make a folder");
         let config = directory.path().join("agent.toml");
         std::fs::write(&config, "").expect("write an empty configuration");
         let health = SocketAddr::from((Ipv4Addr::LOCALHOST, ports::free()));
-        let mut command = command(binary(), &["run"]);
-        command.arg("--config").arg(config).arg("--set").arg(format!("health.listen={health}"));
+        let mut command = match &self.capabilities {
+            Some(capabilities) => as_nobody(&public_copy(directory.path()), capabilities),
+            None => command(binary()),
+        };
+        command.arg("run").arg("--config").arg(config).arg("--set").arg(format!("health.listen={health}"));
         command.args(self.settings.iter().flat_map(|setting| ["--set", setting.as_str()]));
         command.env("OTEL_EXPORTER_OTLP_ENDPOINT", &self.endpoint);
         let process = Process::start(command, self.namespace, &directory.path().join("agent.txt"));

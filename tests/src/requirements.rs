@@ -21,6 +21,11 @@ pub enum Requirement {
 }
 
 impl Requirement {
+    /// Whether this machine has it.
+    pub fn is_met(self) -> bool {
+        self.missing().is_none()
+    }
+
     /// Why it is not met, and what would help.
     fn missing(self) -> Option<String> {
         match self {
