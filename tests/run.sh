@@ -5,8 +5,8 @@ cd "$(dirname "$0")/.."
 export PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-export TCPDROP_OTEL_SKIPS=$work/skips
-touch "$TCPDROP_OTEL_SKIPS" "$work/skipped-checks"
+export TCPDROP_TEST_SKIPS=$work/skips
+touch "$TCPDROP_TEST_SKIPS" "$work/skipped-checks"
 passed=0
 failed=0
 
@@ -35,7 +35,7 @@ run_tests() {
     tests_failed=1
   fi
   # A test that skips itself has passed in cargo's eyes.
-  passed=$((passed + tests_passed - $(wc -l < "$TCPDROP_OTEL_SKIPS")))
+  passed=$((passed + tests_passed - $(wc -l < "$TCPDROP_TEST_SKIPS")))
   failed=$((failed + tests_failed))
   skipped=$tests_ignored
 }
@@ -43,7 +43,7 @@ run_tests() {
 check_object
 run_tests
 
-sort "$TCPDROP_OTEL_SKIPS" "$work/skipped-checks" > "$work/all-skips"
+sort "$TCPDROP_TEST_SKIPS" "$work/skipped-checks" > "$work/all-skips"
 skipped=$((skipped + $(wc -l < "$work/all-skips")))
 cat "$work/all-skips"
 status=$((failed != 0))

@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 export PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin:/usr/local/go/bin"
-cache=${TCPDROP_OTEL_CACHE:-${HOME:-/root}/.cache/tcpdrop-otel}
+cache=${TCPDROP_TEST_CACHE:-${HOME:-/root}/.cache/tcpdrop-otel}
 
 # Program and the Debian package that has it.
 needed='

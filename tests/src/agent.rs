@@ -16,7 +16,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 /// A binary to test instead of the one that is built from the sources here.
-pub const BINARY: &str = "TCPDROP_OTEL_BIN";
+pub const BINARY: &str = "TCPDROP_TEST_BIN";
 
 /// The agent's program, built once for each run of the tests.
 pub fn binary() -> &'static Path {

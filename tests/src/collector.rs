@@ -12,7 +12,7 @@ use std::process::Command;
 use tempfile::TempDir;
 
 /// The folder that `tests/setup.sh` builds into.
-pub const CACHE: &str = "TCPDROP_OTEL_CACHE";
+pub const CACHE: &str = "TCPDROP_TEST_CACHE";
 
 /// The Collector's program, whether it is there or not.
 pub fn binary() -> PathBuf {

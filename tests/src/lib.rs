@@ -1,5 +1,8 @@
 //! Fixtures of the end-to-end tests: network namespaces, a real Collector and the agent itself, each ended when it
 //! goes out of scope. A fixture that cannot do its work panics with the reason, which fails its test.
+//!
+//! Environment variables of the tests begin with `TCPDROP_TEST_`: those that begin with `TCPDROP_OTEL_` are the agent's
+//! settings, and it refuses what it does not know.
 
 pub mod agent;
 pub mod collector;

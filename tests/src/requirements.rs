@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::Path;
 
 /// File that each skip is appended to, one line each. `make test` counts them.
-pub const SKIPS: &str = "TCPDROP_OTEL_SKIPS";
+pub const SKIPS: &str = "TCPDROP_TEST_SKIPS";
 
 /// Something that a test needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -12,7 +12,7 @@ use tcpdrop_otel_tests::require;
 use tcpdrop_otel_tests::wait::{PATIENCE, poll};
 
 /// How long the Collector stays away, in seconds.
-const OUTAGE: &str = "TCPDROP_OTEL_TEST_OUTAGE_SECONDS";
+const OUTAGE: &str = "TCPDROP_TEST_OUTAGE_SECONDS";
 const ROUNDS: u32 = 5;
 
 #[test]
