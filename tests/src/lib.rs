@@ -1,1 +1,15 @@
-//! Fixtures.
+//! Fixtures of the end-to-end tests: network namespaces, a real Collector and the agent itself, each ended when it
+//! goes out of scope. A fixture that cannot do its work panics with the reason, which fails its test.
+//!
+//! Environment variables of the tests begin with `TCPDROP_TEST_`: those that begin with `TCPDROP_OTEL_` are the agent's
+//! settings, and it refuses what it does not know.
+
+pub mod agent;
+pub mod collector;
+pub mod http;
+pub mod netns;
+pub mod otlp_json;
+pub mod ports;
+pub mod process;
+pub mod requirements;
+pub mod wait;
