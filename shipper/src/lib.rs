@@ -1,5 +1,9 @@
 //! tcpdrop-otel: every TCP packet that the Linux kernel drops, over OpenTelemetry.
+//!
+//! [`pipeline`] is the map.
 
+pub mod agent;
+pub mod btf;
 pub mod cli;
 pub mod config;
 pub mod dedup;
@@ -10,6 +14,13 @@ pub mod export;
 pub mod ledger;
 pub mod otlp;
 pub mod packet_drop;
+pub mod pipeline;
+pub mod probe;
 pub mod rate_limit;
-pub mod stack;
+pub mod recording;
 pub mod serve;
+pub mod stack;
+pub mod state;
+pub mod telemetry;
+pub mod totals;
+pub mod wire;

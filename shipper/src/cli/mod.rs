@@ -1,4 +1,4 @@
-//! The command line: one file per subcommand.
+//! The command line: [`args`] is its grammar, and each command has a file of its own.
 
 pub mod args;
 pub mod classic;
@@ -8,9 +8,15 @@ pub mod demo;
 pub mod run;
 pub mod watch;
 
+use crate::config::Config;
 use crate::otlp::resource::{self, HostView};
+use crate::telemetry;
+use args::{Command, SettingsArgs};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use std::collections::BTreeMap;
+use std::error::Error;
+use std::process::ExitCode;
+use tokio::runtime::Builder;
 
 /// The resource of drops without a known owner: this host, named as the environment says.
 pub fn observed_resource() -> Resource {
@@ -23,4 +29,46 @@ pub fn observed_resource() -> Resource {
         Err(_) => BTreeMap::new(),
     };
     resource::observed_host(&HostView::read(), service_name.as_deref(), &declared)
+}
+
+/// Runs the command of this process. Errors are said on stderr.
+pub fn main() -> ExitCode {
+    let Some(command) = Command::of_process() else { return ExitCode::SUCCESS };
+    match command {
+        Command::Config(command) => config::run(&command),
+        Command::Run(args) => with_settings(&args, async |config| {
+            telemetry::start(&config.telemetry);
+            run::run(config).await
+        }),
+        Command::Watch(args) => {
+            with_settings(&args.settings, async |config| watch::run(config, args.json, args.count).await)
+        }
+        Command::Demo(args) => {
+            with_settings(&SettingsArgs::default(), async |config| demo::run(&config, args.json).await)
+        }
+    }
+}
+
+/// Loads the settings, then runs `command` with them. Exit status: 0 fine, 1 failed, 2 wrong settings.
+fn with_settings<E: Error>(
+    args: &SettingsArgs,
+    command: impl AsyncFnOnce(Config) -> Result<(), E>,
+) -> ExitCode {
+    let config = match config::settings(args) {
+        Ok(config) => config,
+        Err(error) => return config::refuse(&error),
+    };
+    let runtime = match Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&error),
+    };
+    match runtime.block_on(command(config)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(&error),
+    }
+}
+
+fn failed(error: &dyn Error) -> ExitCode {
+    anstream::eprintln!("tcpdrop-otel: {error}");
+    ExitCode::FAILURE
 }

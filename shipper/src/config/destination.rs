@@ -1,24 +1,8 @@
-//! [`Destination`]: where and how one signal is sent.
+//! Settings of the export, resolved for one signal.
 
-use super::model::{Compression, Export, Protocol};
+use super::model::Export;
 use crate::export::Signal;
-use http::{HeaderMap, Uri};
-use std::time::Duration;
-
-/// Where and how the requests of one signal are sent.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Destination {
-    /// Full URL, path included.
-    pub url: Uri,
-    /// Wire protocol.
-    pub protocol: Protocol,
-    /// Headers of each request; the values are marked sensitive, so that `Debug` does not show them.
-    pub headers: HeaderMap,
-    /// Limit on one attempt to send.
-    pub timeout: Duration,
-    /// Compression of request bodies.
-    pub compression: Compression,
-}
+use crate::export::destination::Destination;
 
 impl Export {
     /// Where `signal` goes: what is set for it alone wins over what is set for all signals, one setting at a time. An
@@ -31,7 +15,6 @@ impl Export {
         };
         Destination {
             url: own.endpoint.as_ref().map_or_else(|| self.endpoint.join(path), |own| own.as_uri().clone()),
-            protocol: own.protocol.unwrap_or(self.protocol),
             headers: own.headers.as_ref().unwrap_or(&self.headers).clone(),
             timeout: own.timeout.unwrap_or(self.timeout),
             compression: own.compression.unwrap_or(self.compression),

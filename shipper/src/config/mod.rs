@@ -29,7 +29,6 @@ mod read;
 mod severity;
 mod sources;
 
-pub use destination::Destination;
 pub use endpoint::{Endpoint, InvalidEndpoint};
 pub use error::{ConfigError, Origin, Problem};
 pub use load::load;

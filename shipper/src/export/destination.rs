@@ -1,16 +1,16 @@
 //! Where requests of one signal go, and how.
 
 use crate::config::model::Compression;
-use http::{HeaderName, HeaderValue, Uri};
+use http::{HeaderMap, Uri};
 use std::time::Duration;
 
 /// Where requests of one signal go, and how. Made from the settings by `config`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Destination {
     /// Full URL of the signal's service, `http` or `https`, with a host.
     pub url: Uri,
     /// Added to each request. Values are marked sensitive, so that `Debug` hides them.
-    pub headers: Vec<(HeaderName, HeaderValue)>,
+    pub headers: HeaderMap,
     /// Limit on one attempt, from resolving the name to the end of the answer.
     pub timeout: Duration,
     /// Of request bodies.
@@ -36,6 +36,7 @@ impl Destination {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use http::{HeaderName, HeaderValue};
 
     #[test]
     fn secrets_stay_out_of_names_and_debug_output() {
@@ -43,7 +44,7 @@ mod tests {
         key.set_sensitive(true);
         let destination = Destination {
             url: "https://user:pass@example.test:8443/v1/logs?token=hidden".parse().unwrap(),
-            headers: vec![(HeaderName::from_static("x-api-key"), key)],
+            headers: HeaderMap::from_iter([(HeaderName::from_static("x-api-key"), key)]),
             timeout: Duration::from_secs(1),
             compression: Compression::Gzip,
         };

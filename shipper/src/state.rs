@@ -1,0 +1,83 @@
+//! The agent as `/status` and `/readyz` see it.
+
+use crate::export::send::ExportStates;
+use crate::ledger::{Ledger, Snapshot};
+use crate::probe::Counters;
+use crate::serve::{NotReady, Status, StatusSource};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::available_parallelism;
+use std::time::Instant;
+
+/// Handles on the parts that know.
+pub struct AgentState {
+    started: Instant,
+    attached: AtomicBool,
+    counters: Counters,
+    ledger: Arc<Ledger>,
+    export: ExportStates,
+    probe: serde_json::Value,
+    slack: u64,
+}
+
+impl AgentState {
+    /// Of an agent whose probe is not attached yet.
+    pub fn new(
+        counters: Counters,
+        ledger: Arc<Ledger>,
+        export: ExportStates,
+        probe: serde_json::Value,
+    ) -> Self {
+        let cpus = available_parallelism().map_or(1, |cpus| cpus.get() as u64);
+        Self {
+            started: Instant::now(),
+            attached: AtomicBool::new(false),
+            counters,
+            ledger,
+            export,
+            probe,
+            slack: 2 * cpus,
+        }
+    }
+
+    /// The probe is attached now.
+    pub fn attached(&self) {
+        self.attached.store(true, Ordering::Relaxed);
+    }
+
+    /// The probe is detached, and the ring drained.
+    pub fn detached(&self) {
+        self.attached.store(false, Ordering::Relaxed);
+    }
+
+    /// The ledger of an agent at rest, in which the equations are exact.
+    pub fn final_ledger(&self) -> Snapshot {
+        self.ledger.snapshot(|| self.counters.read(), 0)
+    }
+
+    /// Why the last attempt to send failed that did.
+    pub fn last_error(&self) -> Option<String> {
+        let export = self.export.snapshot();
+        export.logs.last_error.or(export.traces.last_error)
+    }
+}
+
+impl StatusSource for AgentState {
+    fn status(&self) -> Status {
+        Status {
+            healthy: self.ready().is_empty(),
+            version: env!("CARGO_PKG_VERSION"),
+            uptime_seconds: self.started.elapsed().as_secs(),
+            ledger: self.ledger.snapshot(|| self.counters.read(), self.slack),
+            export: self.export.snapshot(),
+            probe: self.probe.clone(),
+        }
+    }
+
+    fn ready(&self) -> Vec<NotReady> {
+        if self.attached.load(Ordering::Relaxed) {
+            return Vec::new();
+        }
+        vec![NotReady { part: "probe", reason: "the BPF program is not attached".to_owned() }]
+    }
+}
