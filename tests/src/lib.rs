@@ -8,6 +8,7 @@ pub mod agent;
 pub mod collector;
 pub mod http;
 pub mod netns;
+pub mod nftables;
 pub mod otlp_json;
 pub mod ports;
 pub mod process;
