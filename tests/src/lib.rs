@@ -7,7 +7,9 @@
 pub mod agent;
 pub mod collector;
 pub mod http;
+pub mod ledger;
 pub mod netns;
+pub mod nftables;
 pub mod otlp_json;
 pub mod ports;
 pub mod process;

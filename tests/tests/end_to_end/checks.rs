@@ -23,23 +23,18 @@ pub(crate) fn dropped_in(attributes: &Attributes, namespace: &Namespace, reason:
 
 /// Source and destination as in the packet's headers.
 pub(crate) fn flow(attributes: &Attributes) -> Option<(SocketAddr, SocketAddr)> {
-    let end = |address: &str, port: &str| {
-        let ip: IpAddr = attributes.text(address)?.parse().ok()?;
-        Some(SocketAddr::new(ip, u16::try_from(attributes.number(port)?).ok()?))
-    };
-    Some((end("source.address", "source.port")?, end("destination.address", "destination.port")?))
+    Some((end(attributes, "source")?, end(attributes, "destination")?))
 }
 
 /// The namespace's own end and the other, as the record says.
 pub(crate) fn local_and_peer(attributes: &Attributes) -> Option<(SocketAddr, SocketAddr)> {
-    let end = |address: &str, port: &str| {
-        let ip: IpAddr = attributes.text(address)?.parse().ok()?;
-        Some(SocketAddr::new(ip, u16::try_from(attributes.number(port)?).ok()?))
-    };
-    Some((
-        end("network.local.address", "network.local.port")?,
-        end("network.peer.address", "network.peer.port")?,
-    ))
+    Some((end(attributes, "network.local")?, end(attributes, "network.peer")?))
+}
+
+fn end(attributes: &Attributes, name: &str) -> Option<SocketAddr> {
+    let address: IpAddr = attributes.text(&format!("{name}.address"))?.parse().ok()?;
+    let port = attributes.number(&format!("{name}.port"))?;
+    Some(SocketAddr::new(address, u16::try_from(port).ok()?))
 }
 
 /// The sum of `tcpdrop.count`.

@@ -23,7 +23,7 @@ fn without_the_rights() {
 fn without_btf() {
     require!(Root, Btf, Tool("unshare"), Tool("mount"));
     let scene = Scene::new("");
-    let mut command = Command::new("unshare");
+    let mut command = agent::command("unshare".as_ref());
     command.args(["--mount", "sh", "-c", "mount -t tmpfs none /sys/kernel/btf && exec \"$@\"", "sh"]);
     command.arg(&scene.program).args(scene.arguments(&[]));
     let outcome = agent::run_to_end(command);

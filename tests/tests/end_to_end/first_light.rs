@@ -4,13 +4,13 @@ use crate::checks::{
     CLOSED_PORT, assert_drop_record, assert_each_once, assert_stack, dropped_in, event_of, flow,
     local_and_peer,
 };
-use serde_json::Value;
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::net::SocketAddr;
 use tcpdrop_otel_tests::agent::Options;
 use tcpdrop_otel_tests::collector::Collector;
 use tcpdrop_otel_tests::netns::{Family, Namespace, VethPair};
+use tcpdrop_otel_tests::nftables::DropRule;
 use tcpdrop_otel_tests::otlp_json::{LogRecord, Span, SpanEvent};
 use tcpdrop_otel_tests::require;
 use tcpdrop_otel_tests::wait::wait_for;
@@ -93,10 +93,10 @@ fn established_connections(pair: &VethPair, hook: &str, dropping: &Namespace, di
         let client = connection.client.local_addr().expect("local address");
         let server = connection.client.peer_addr().expect("peer address");
 
-        start_dropping(dropping, hook, server.port());
+        let rule = DropRule::start(dropping, hook, server.port());
         connection.client.write_all(b"lost").expect("send");
-        wait_for("a segment and its retransmission to be dropped", || (dropped(dropping) > 1).then_some(()));
-        let count = stop_dropping(dropping);
+        wait_for("a retransmission to be dropped too", || (rule.dropped() > 1).then_some(()));
+        let count = rule.stop();
 
         let records = collector.records_for(count, |record| {
             dropped_in(&record.attributes, dropping, "NETFILTER_DROP")
@@ -167,31 +167,4 @@ fn assert_span(span: &Span) {
         assert!(!event.attributes.has("tcpdrop.count"), "a sum over records would double: {event:#?}");
         assert_stack(&event.attributes);
     }
-}
-
-fn start_dropping(namespace: &Namespace, hook: &str, port: u16) {
-    namespace.nft(&format!(
-        "table inet dropper {{
-            counter dropped {{ }}
-            chain drops {{
-                type filter hook {hook} priority 0
-                tcp dport {port} counter name dropped drop
-            }}
-        }}"
-    ));
-}
-
-/// Takes the rule away, and says how many packets it dropped in all.
-fn stop_dropping(namespace: &Namespace) -> u64 {
-    namespace.nft("flush chain inet dropper drops");
-    let count = dropped(namespace);
-    namespace.nft("delete table inet dropper");
-    count
-}
-
-fn dropped(namespace: &Namespace) -> u64 {
-    let listing = namespace.command("nft", &["-j", "list", "counters", "table", "inet", "dropper"], "");
-    let listing: Value = serde_json::from_str(&listing).expect("nft prints JSON");
-    let objects = listing["nftables"].as_array().expect("a list of objects");
-    objects.iter().find_map(|object| object["counter"]["packets"].as_u64()).expect("a counter")
 }

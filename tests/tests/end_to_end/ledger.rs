@@ -3,8 +3,9 @@
 use crate::checks::{CLOSED_PORT, assert_each_once, drops};
 use rustix::process::Signal;
 use std::net::SocketAddr;
-use tcpdrop_otel_tests::agent::{Ledger, Options};
+use tcpdrop_otel_tests::agent::Options;
 use tcpdrop_otel_tests::collector::Collector;
+use tcpdrop_otel_tests::ledger::Ledger;
 use tcpdrop_otel_tests::netns::{Family, VethPair};
 use tcpdrop_otel_tests::otlp_json::LogRecord;
 use tcpdrop_otel_tests::require;
