@@ -3,11 +3,11 @@
 use crate::dedup::Released;
 use crate::enrich::Enricher;
 use crate::enrich::clock::{WallClock, boot_now};
+use crate::export::connector::OwnPortRegistry;
 use crate::ledger::Ledger;
 use crate::pipeline::{Intake, Reporting, Sink};
-use crate::probe::{Counters, Probe, Ring};
+use crate::probe::{Counters, OwnPorts, Probe, ProbeError, Ring};
 use std::io;
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
@@ -20,6 +20,22 @@ const BATCHES_UNDER_WAY: usize = 16;
 /// How often the ends of windows are looked for.
 const TICK: Duration = Duration::from_millis(100);
 
+/// Why an agent could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum AgentError {
+    /// The probe failed.
+    #[error(transparent)]
+    Probe(#[from] ProbeError),
+    /// Another reader has the ring.
+    #[error("the probe's ring is read by another agent of this process")]
+    RingTaken,
+    /// No thread.
+    #[error(
+        "the thread that reports could not be started ({0}); a limit on processes or memory may be the cause"
+    )]
+    Thread(#[from] io::Error),
+}
+
 /// How often reporting does what is not caused by a drop.
 #[derive(Clone, Copy, Debug)]
 pub struct Intervals {
@@ -27,6 +43,14 @@ pub struct Intervals {
     pub flush: Duration,
     /// Totals of drops without detail are told.
     pub totals: Duration,
+}
+
+impl OwnPortRegistry for OwnPorts {
+    fn register(&self, local_port: u16, peer_port: u16) {
+        if let Err(error) = Self::register(self, local_port, peer_port) {
+            tracing::warn!("{error}; a refused connection of the exporter may show up as a drop");
+        }
+    }
 }
 
 /// Turns `stop` true on SIGTERM or SIGINT.
@@ -53,18 +77,19 @@ pub struct Agent {
 }
 
 impl Agent {
-    /// Starts reading `probe`, which is attached, until `stop` turns true; then it is detached and drained.
+    /// Attaches `probe` and reads it until `stop` turns true; then it is detached and drained.
     ///
     /// # Errors
-    /// When no thread can be started.
+    /// When the probe can't be attached or read, or no thread be started.
     pub fn start<S: Sink>(
-        probe: Probe,
-        ring: Ring,
+        mut probe: Probe,
         intake: Intake,
         make_reporting: impl FnOnce() -> (Enricher, S) + Send + 'static,
         intervals: Intervals,
         stop: watch::Receiver<bool>,
-    ) -> io::Result<Self> {
+    ) -> Result<Self, AgentError> {
+        let ring = probe.take_ring()?.ok_or(AgentError::RingTaken)?;
+        probe.attach()?;
         let counters = probe.counters();
         let ledger = intake.ledger.clone();
         let (outbox, inbox) = mpsc::channel(BATCHES_UNDER_WAY);
@@ -102,7 +127,7 @@ async fn read_ring(
     let mut stopping = false;
     while !stopping {
         tokio::select! {
-            _ = stop.wait_for(|&stop| stop) => stopping = true,
+            () = turned_true(&mut stop) => stopping = true,
             readable = ring.readable() => if let Err(error) = readable {
                 tracing::error!(%error, "the ring can no longer be waited for");
                 stopping = true;
@@ -113,9 +138,16 @@ async fn read_ring(
         }
         read_batch(&mut ring, &mut intake, &outbox).await;
     }
-    probe.detach();
+    if let Err(error) = probe.detach() {
+        tracing::error!("{error}; the counts at the end may miss the last drops");
+    }
     while read_batch(&mut ring, &mut intake, &outbox).await > 0 {}
     send(&outbox, intake.release_all()).await;
+}
+
+/// Also when nobody is left who could turn it.
+async fn turned_true(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|&stop| stop).await;
 }
 
 async fn read_batch(ring: &mut Ring, intake: &mut Intake, outbox: &mpsc::Sender<Released>) -> usize {
@@ -166,5 +198,8 @@ fn report_all<S: Sink>(
 }
 
 fn tell_totals<S: Sink>(reporting: &mut Reporting<S>, counters: &Counters, ledger: &Ledger) {
-    reporting.report_totals(&counters.sites(), ledger.decode_errors(), WallClock::read());
+    match counters.sites() {
+        Ok(sites) => reporting.report_totals(&sites, ledger.decode_errors(), WallClock::read()),
+        Err(error) => tracing::error!("{error}; drops without detail are told later"),
+    }
 }

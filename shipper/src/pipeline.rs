@@ -16,9 +16,10 @@ use crate::enrich::Enricher;
 use crate::enrich::clock::WallClock;
 use crate::ledger::Ledger;
 use crate::packet_drop::BootTime;
+use crate::probe::SiteCount;
 use crate::rate_limit::StackLimiter;
 use crate::stack::{self, Boundaries};
-use crate::totals::{SiteCount, Totals};
+use crate::totals::Totals;
 use crate::wire;
 use rand::Rng;
 use rand::rngs::StdRng;
@@ -38,8 +39,14 @@ pub struct Intake {
 
 impl Intake {
     /// With the limits of `config`. Span and trace ids come from `random`.
-    pub fn new(config: &Config, ledger: Arc<Ledger>, boundaries: Arc<Boundaries>, mut random: StdRng) -> Self {
-        let new_ids = move || SpanIds { trace: random.random::<u128>().into(), span: random.random::<u64>().into() };
+    pub fn new(
+        config: &Config,
+        ledger: Arc<Ledger>,
+        boundaries: Arc<Boundaries>,
+        mut random: StdRng,
+    ) -> Self {
+        let new_ids =
+            move || SpanIds { trace: random.random::<u128>().into(), span: random.random::<u64>().into() };
         Self {
             ledger,
             boundaries,

@@ -38,8 +38,7 @@ impl Recording {
         symbols: &dyn SymbolSource,
     ) -> Self {
         let boot = crate::enrich::clock::boot_now();
-        let mut recording =
-            Self { kernel, boot_ns: boot.0, unix_ns: clock.at(boot).0, ..Self::default() };
+        let mut recording = Self { kernel, boot_ns: boot.0, unix_ns: clock.at(boot).0, ..Self::default() };
         for (bytes, drop) in events {
             recording.events.push(hex(bytes));
             if let Some((code, name)) = drop.reason.and_then(|code| Some((code, reasons.name(code)?))) {
@@ -67,9 +66,10 @@ impl Recording {
 
     /// An enricher that knows what was known at the recording.
     pub fn enricher(&self) -> Enricher {
-        let symbols = self.symbols.iter().filter_map(|(start, name)| {
-            Some((u64::from_str_radix(start, 16).ok()?, name.as_str()))
-        });
+        let symbols = self
+            .symbols
+            .iter()
+            .filter_map(|(start, name)| Some((u64::from_str_radix(start, 16).ok()?, name.as_str())));
         Enricher {
             reasons: self.reasons.clone().into(),
             symbols: Box::new(FixedSymbols::new(symbols)),
@@ -87,10 +87,7 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
     if digits.len() % 2 != 0 {
         return None;
     }
-    digits
-        .chunks_exact(2)
-        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())
-        .collect()
+    digits.chunks_exact(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect()
 }
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
 //! The agent as `/status` and `/readyz` see it.
 
 use crate::export::send::ExportStates;
-use crate::ledger::{Ledger, Snapshot};
+use crate::ledger::{KernelCounts, Ledger, Snapshot};
 use crate::probe::Counters;
 use crate::serve::{NotReady, Status, StatusSource};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::available_parallelism;
 use std::time::Instant;
 
@@ -14,6 +14,7 @@ pub struct AgentState {
     started: Instant,
     attached: AtomicBool,
     counters: Counters,
+    last_kernel: Mutex<KernelCounts>,
     ledger: Arc<Ledger>,
     export: ExportStates,
     probe: serde_json::Value,
@@ -33,6 +34,7 @@ impl AgentState {
             started: Instant::now(),
             attached: AtomicBool::new(false),
             counters,
+            last_kernel: Mutex::default(),
             ledger,
             export,
             probe,
@@ -52,7 +54,17 @@ impl AgentState {
 
     /// The ledger of an agent at rest, in which the equations are exact.
     pub fn final_ledger(&self) -> Snapshot {
-        self.ledger.snapshot(|| self.counters.read(), 0)
+        self.ledger.snapshot(|| self.kernel(), 0)
+    }
+
+    /// The kernel's side; what was read last if it can't be read now.
+    fn kernel(&self) -> KernelCounts {
+        let mut last = self.last_kernel.lock().unwrap_or_else(PoisonError::into_inner);
+        match self.counters.kernel() {
+            Ok(counts) => *last = counts,
+            Err(error) => tracing::error!("{error}; the ledger shows what was read before"),
+        }
+        *last
     }
 
     /// Why the last attempt to send failed that did.
@@ -68,7 +80,7 @@ impl StatusSource for AgentState {
             healthy: self.ready().is_empty(),
             version: env!("CARGO_PKG_VERSION"),
             uptime_seconds: self.started.elapsed().as_secs(),
-            ledger: self.ledger.snapshot(|| self.counters.read(), self.slack),
+            ledger: self.ledger.snapshot(|| self.kernel(), self.slack),
             export: self.export.snapshot(),
             probe: self.probe.clone(),
         }

@@ -2,29 +2,13 @@
 
 use crate::drop_report::SuppressionCause;
 use crate::enrich::SuppressedCount;
+use crate::probe::SiteCount;
 use std::collections::HashMap;
-
-/// Counts of one drop site and reason, summed over the CPUs, since the probe was loaded.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct SiteCount {
-    /// Address of the site; 0 for the entry that takes what finds no slot.
-    pub site: u64,
-    /// Drop reason.
-    pub reason: Option<u32>,
-    /// Drops.
-    pub seen: u64,
-    /// Sum of their known sizes.
-    pub bytes: u64,
-    /// Drops without detail: over budget.
-    pub suppressed: u64,
-    /// Drops without detail: the ring was full.
-    pub ring_lost: u64,
-}
 
 /// What was told so far. As large as the probe's table of sites, which is bounded.
 #[derive(Debug, Default)]
 pub struct Totals {
-    told: HashMap<(u64, Option<u32>, SuppressionCause), u64>,
+    told: HashMap<(Option<u64>, Option<u32>, SuppressionCause), u64>,
 }
 
 impl Totals {
@@ -35,13 +19,13 @@ impl Totals {
             self.take(site.site, site.reason, SuppressionCause::Budget, site.suppressed, &mut untold);
             self.take(site.site, site.reason, SuppressionCause::RingFull, site.ring_lost, &mut untold);
         }
-        self.take(0, None, SuppressionCause::DecodeError, decode_errors, &mut untold);
+        self.take(None, None, SuppressionCause::DecodeError, decode_errors, &mut untold);
         untold
     }
 
     fn take(
         &mut self,
-        site: u64,
+        site: Option<u64>,
         reason: Option<u32>,
         cause: SuppressionCause,
         total: u64,
@@ -66,8 +50,9 @@ mod tests {
     #[test]
     fn each_drop_is_told_once_under_its_cause() {
         let mut totals = Totals::default();
-        let site = SiteCount { site: 7, reason: Some(3), seen: 100, suppressed: 10, ..SiteCount::default() };
-        let count = |cause, count| SuppressedCount { site: 7, reason: Some(3), cause, count };
+        let site =
+            SiteCount { site: Some(7), reason: Some(3), seen: 100, suppressed: 10, ..SiteCount::default() };
+        let count = |cause, count| SuppressedCount { site: Some(7), reason: Some(3), cause, count };
 
         assert_eq!(totals.take_untold(&[site], 0), [count(SuppressionCause::Budget, 10)]);
         assert_eq!(totals.take_untold(&[site], 0), []);
@@ -81,6 +66,6 @@ mod tests {
     #[test]
     fn undecodable_events_have_no_site() {
         let [untold] = Totals::default().take_untold(&[], 2)[..] else { panic!("one entry") };
-        assert_eq!((untold.site, untold.count, untold.cause), (0, 2, SuppressionCause::DecodeError));
+        assert_eq!((untold.site, untold.count, untold.cause), (None, 2, SuppressionCause::DecodeError));
     }
 }

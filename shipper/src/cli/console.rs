@@ -106,9 +106,7 @@ impl<W: Write> Sink for Console<W> {
     fn drops(&mut self, report: DropReport) {
         self.show(|out, form| match form {
             Form::Classic(style, zone) => classic::write_drop(out, &report, style, zone),
-            Form::Json(form) => {
-                form.write(out, |policy, random| logs::drop_record(&report, policy, random))
-            }
+            Form::Json(form) => form.write(out, |policy, random| logs::drop_record(&report, policy, random)),
         });
     }
 

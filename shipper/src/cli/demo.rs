@@ -1,5 +1,6 @@
 //! `demo`: a real drop on loopback, as text and as the OTLP record that it becomes.
 
+use super::compact_json;
 use super::console::{Console, Form};
 use crate::config::Config;
 use crate::dedup::Released;
@@ -75,17 +76,18 @@ pub async fn run(config: &Config, json: bool) -> Result<(), DemoError> {
     writeln!(out, "{introduction}\n")?;
     let classic = Form::classic(&out);
     show(&recording, classic, &mut out)?;
-    writeln!(out, "The same as an OTLP log record:\n")?;
+    writeln!(out, "As an OTLP log record, which `tcpdrop-otel run` sends to a Collector:\n")?;
     let mut line = Vec::new();
     show(&recording, Form::json(config), &mut line)?;
     let record: serde_json::Value = serde_json::from_slice(&line)?;
-    writeln!(out, "{}", serde_json::to_string_pretty(&record)?)?;
+    writeln!(out, "{}", compact_json::to_string(&record))?;
     Ok(())
 }
 
 /// A drop made on loopback, and the port that refused.
 async fn capture(config: &Config) -> Result<(Recording, u16), DemoError> {
-    let (mut probe, mut ring) = Probe::load(&config.probe)?;
+    let mut probe = Probe::load(&config.probe)?;
+    let mut ring = probe.take_ring()?.ok_or(DemoError::Silent)?;
     probe.attach()?;
     let port = refused_port().map_err(DemoError::Loopback)?;
     let arrival = tokio::time::timeout(PATIENCE, async {
@@ -105,10 +107,10 @@ async fn capture(config: &Config) -> Result<(Recording, u16), DemoError> {
         }
     });
     let event = arrival.await.map_err(|_| DemoError::Silent)?.map_err(DemoError::Loopback)?;
-    probe.detach();
-    let reasons = probe.reason_names();
+    probe.detach()?;
+    let reasons = probe.reason_names().clone().into();
     let symbols = KernelSymbols::default();
-    let kernel = rustix::system::uname().release().to_string_lossy().into_owned();
+    let kernel = super::kernel_release();
     Ok((Recording::new(kernel, WallClock::read(), &[event], &reasons, &symbols), port))
 }
 

@@ -2,6 +2,7 @@
 
 pub mod args;
 pub mod classic;
+pub mod compact_json;
 pub mod config;
 pub mod console;
 pub mod demo;
@@ -29,6 +30,11 @@ pub fn observed_resource() -> Resource {
         Err(_) => BTreeMap::new(),
     };
     resource::observed_host(&HostView::read(), service_name.as_deref(), &declared)
+}
+
+/// Release of the running kernel, as `uname -r` prints it.
+pub fn kernel_release() -> String {
+    rustix::system::uname().release().to_string_lossy().into_owned()
 }
 
 /// Runs the command of this process. Errors are said on stderr.

@@ -1,6 +1,6 @@
 //! `run`: the agent.
 
-use crate::agent::{self, Agent, Intervals};
+use crate::agent::{self, Agent, AgentError, Intervals};
 use crate::config::Config;
 use crate::enrich::Host;
 use crate::export::Signal;
@@ -29,18 +29,21 @@ const LAST_ATTEMPT: Duration = Duration::from_millis(1200);
 /// Why the agent could not run.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// The probe could not be used.
+    /// The probe could not be loaded.
     #[error(transparent)]
     Probe(#[from] ProbeError),
+    /// The pipeline could not be started.
+    #[error(transparent)]
+    Agent(#[from] AgentError),
     /// `/status` could not be served.
     #[error(transparent)]
     Serve(#[from] ServeError),
     /// No client could be made.
     #[error(transparent)]
     Client(#[from] ClientError),
-    /// A task or thread could not be started.
-    #[error("the pipeline could not be started: {0}")]
-    Start(#[from] io::Error),
+    /// Signals can't be waited for.
+    #[error("SIGTERM and SIGINT cannot be waited for: {0}")]
+    Signals(#[from] io::Error),
 }
 
 /// Runs the agent until SIGTERM or SIGINT.
@@ -54,8 +57,8 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     let listener = serve::bind(config.health.listen)?;
     let status_address = listener.address();
 
-    let (mut probe, ring) = Probe::load(&config.probe)?;
-    let host = Host::new(&config.enrich, probe.reason_names());
+    let probe = Probe::load(&config.probe)?;
+    let host = Host::new(&config.enrich, probe.reason_names().clone().into());
     let ledger = Arc::new(Ledger::default());
     let spool: Arc<dyn Spool> = Arc::new(MemorySpool::new(config.spool.max_bytes, ledger.clone()));
     let mut random = StdRng::from_os_rng();
@@ -69,8 +72,13 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         config.export.destination(Signal::Traces).name()
     );
     let exporter = Exporter::start(spool.clone(), logs, traces, random.random());
-    let state =
-        Arc::new(AgentState::new(probe.counters(), ledger.clone(), exporter.states(), probe.description()));
+    let description = serde_json::json!({
+        "kernel": super::kernel_release(),
+        "program": probe.program_name(),
+        "ring_bytes": config.probe.ring_bytes,
+    });
+    let state = AgentState::new(probe.counters(), ledger.clone(), exporter.states(), description);
+    let state = Arc::new(state);
     let server = tokio::spawn(serve::serve(listener, state.clone()));
 
     let intake = Intake::new(&config, ledger, host.boundaries(), StdRng::from_rng(&mut random));
@@ -80,9 +88,8 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         let policy = Policy::new(&config.severity);
         (host.enricher(), OtlpSink::new(resource, policy, config.spans, spool, random))
     };
-    probe.attach()?;
+    let agent = Agent::start(probe, intake, make_reporting, intervals, stopped)?;
     state.attached();
-    let agent = Agent::start(probe, ring, intake, make_reporting, intervals, stopped)?;
     tell_manager(ServiceState::Ready);
     tracing::info!("watching for dropped TCP packets; status at http://{status_address}/status");
 
@@ -104,8 +111,8 @@ fn say_evicted(evicted: Evicted, state: &AgentState) {
     let Evicted { logs, traces } = evicted;
     if logs.records + traces.records > 0 {
         tracing::warn!(
-            "given up at the end: {} log records ({} drops, {} of them as totals only) and {} spans, which were not \
-             taken within {LAST_ATTEMPT:?}; last error: {}",
+            "evicted at the end: {} log records ({} drops, {} of them as totals only) and {} spans, which were not taken \
+             within {LAST_ATTEMPT:?}; last error: {}",
             logs.records,
             logs.drops + logs.totals,
             logs.totals,

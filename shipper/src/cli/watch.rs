@@ -1,7 +1,7 @@
 //! `watch`: every drop as it happens, on standard output.
 
 use super::console::{Console, Form};
-use crate::agent::{self, Agent, Intervals};
+use crate::agent::{self, Agent, AgentError, Intervals};
 use crate::config::Config;
 use crate::enrich::Host;
 use crate::pipeline::Intake;
@@ -22,9 +22,12 @@ pub enum WatchError {
     /// The probe could not be used.
     #[error(transparent)]
     Probe(#[from] ProbeError),
-    /// A task or thread could not be started.
-    #[error("the pipeline could not be started: {0}")]
-    Start(#[from] io::Error),
+    /// The pipeline could not be started.
+    #[error(transparent)]
+    Agent(#[from] AgentError),
+    /// Signals can't be waited for.
+    #[error("SIGTERM and SIGINT cannot be waited for: {0}")]
+    Signals(#[from] io::Error),
 }
 
 /// Shows drops until SIGINT or SIGTERM, until nobody reads any more, or until `count` were shown.
@@ -35,16 +38,15 @@ pub async fn run(mut config: Config, json: bool, count: Option<u64>) -> Result<(
     config.dedup.window = config.dedup.window.min(WINDOW);
     let (stop, stopped) = watch::channel(false);
     agent::stop_on_signal(stop.clone())?;
-    let (mut probe, ring) = Probe::load(&config.probe)?;
-    let host = Host::new(&config.enrich, probe.reason_names());
+    let probe = Probe::load(&config.probe)?;
+    let host = Host::new(&config.enrich, probe.reason_names().clone().into());
     let intake = Intake::new(&config, Arc::default(), host.boundaries(), StdRng::from_os_rng());
-    probe.attach()?;
     let make_reporting = move || {
         let out = anstream::stdout();
         let form = if json { Form::json(&config) } else { Form::classic(&out) };
         (host.enricher(), Console { out, form, remaining: count, stop }.start())
     };
     let intervals = Intervals { flush: WINDOW, totals: WINDOW };
-    Agent::start(probe, ring, intake, make_reporting, intervals, stopped)?.finished().await;
+    Agent::start(probe, intake, make_reporting, intervals, stopped)?.finished().await;
     Ok(())
 }

@@ -59,8 +59,8 @@ impl Host {
 /// Drops of a site and reason that have no detail, over a stretch of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SuppressedCount {
-    /// Address of the drop site; 0 for the entry that takes what finds no slot.
-    pub site: u64,
+    /// Address of the drop site; `None` for what found no room in the table of sites.
+    pub site: Option<u64>,
     /// Drop reason.
     pub reason: Option<u32>,
     /// Why they have no detail.
@@ -112,7 +112,7 @@ impl Enricher {
         SuppressedReport {
             reason: count.reason.and_then(|code| self.reasons.name(code)),
             reason_code: count.reason,
-            site: self.symbols.resolve(count.site).map(|symbol| symbol.name),
+            site: count.site.and_then(|site| self.symbols.resolve(site)).map(|symbol| symbol.name),
             count: count.count,
             cause: count.cause,
             time: since,

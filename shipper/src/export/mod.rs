@@ -13,6 +13,7 @@ pub mod destination;
 pub mod http;
 mod progress;
 pub mod send;
+pub mod sink;
 pub mod spool;
 mod throttle;
 

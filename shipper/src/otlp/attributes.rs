@@ -138,7 +138,7 @@ pub(super) fn describe(attributes: &mut Attributes, drops: &Drops<'_>, level: Le
         // The sample is one flow of many: to give its addresses would pin the drops of all on it.
         attributes.string(semconv::DIRECTION, Some(Direction::Unknown.name()));
     } else {
-        describe_packet(attributes, packet, facts);
+        describe_packet(attributes, packet);
     }
 }
 
@@ -181,7 +181,7 @@ fn stack(attributes: &mut Attributes, stack: &NamedStack) {
     attributes.mark(semconv::STACK_TRUNCATED, stack.truncated || frames.len() < stack.frames.len());
 }
 
-fn describe_packet(attributes: &mut Attributes, packet: &PacketDrop, facts: &Facts) {
+fn describe_packet(attributes: &mut Attributes, packet: &PacketDrop) {
     attributes.string(semconv::DIRECTION, Some(packet.direction.name()));
     let io_direction = matches!(packet.direction, Direction::Receive | Direction::Transmit);
     attributes.string(semconv::NETWORK_IO_DIRECTION, io_direction.then(|| packet.direction.name()));
@@ -189,7 +189,7 @@ fn describe_packet(attributes: &mut Attributes, packet: &PacketDrop, facts: &Fac
     if let Some(flow) = packet.flow {
         addresses(attributes, flow, packet.direction);
     }
-    attributes.string(semconv::NETWORK_INTERFACE_NAME, facts.interface.as_deref());
+    attributes.string(semconv::NETWORK_INTERFACE_NAME, packet.interface_name.as_deref());
     attributes.int(semconv::INTERFACE_INDEX, packet.interface_index);
     attributes.int(semconv::PACKET_SIZE, packet.packet_size);
     attributes.int(semconv::PACKET_SEGMENTS, packet.segments.filter(|&segments| segments > 1));
