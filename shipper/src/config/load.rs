@@ -6,7 +6,7 @@ use super::model::Config;
 use super::nearest::{hint, nearest};
 use super::read::Given;
 use super::sources::{SourceFile, Sources};
-use std::ops::Range;
+use std::borrow::Cow;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -39,24 +39,17 @@ struct Loader {
 
 impl Loader {
     fn file(&mut self, file: &SourceFile) {
-        let (table, syntax_errors) = DeTable::parse_recoverable(&file.text);
-        let mut findings = Vec::new();
-        for error in &syntax_errors {
-            let what = format!("not TOML: {}", error.message().replace('\n', "; "));
-            findings.push((line_of(&file.text, error.span().map_or(0, |span| span.start)), what));
-        }
-        // What remains of a broken file misleads: a section whose heading is broken would move its keys elsewhere.
-        if syntax_errors.is_empty() {
-            for Finding { span, what } in walk(&mut self.config, "", table.get_ref()) {
-                findings.push((line_of(&file.text, span.start), what));
-            }
-        }
+        let origin = |line| Origin::File { path: file.path.clone(), line };
+        let mut findings = findings(&mut self.config, &file.text);
         findings.sort();
-        findings.dedup();
-        self.problems.extend(findings.into_iter().map(|(line, what)| Problem {
-            origin: Origin::File { path: file.path.clone(), line: Some(line) },
-            what,
-        }));
+        let untold = findings.len().saturating_sub(MOST_FINDINGS);
+        for Finding { offset, what } in findings.into_iter().take(MOST_FINDINGS) {
+            self.problems.push(Problem { origin: origin(Some(line_of(&file.text, offset))), what });
+        }
+        if untold > 0 {
+            let what = format!("and {untold} more problems: is it the right file?");
+            self.problems.push(Problem { origin: origin(None), what });
+        }
     }
 
     fn standard_variables(&mut self, sources: &Sources) {
@@ -93,6 +86,9 @@ impl Loader {
             None => format!("{assignment:?} must be KEY=VALUE, such as dedup.window=5s"),
             Some((path, value)) => match Key::named(path.trim()) {
                 Some(key) => return self.text(key, key.path, Origin::Set, value.trim()),
+                None if is_section(path.trim()) => {
+                    format!("`{0}` is a section: name a key, {0}.KEY", path.trim())
+                }
                 None => unknown_key(path.trim()),
             },
         };
@@ -107,10 +103,28 @@ impl Loader {
     }
 }
 
-/// Something wrong in a file, and where.
+/// Something wrong in a file, and where: an offset in bytes.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Finding {
-    span: Range<usize>,
+    offset: usize,
     what: String,
+}
+
+/// A file with more problems than this is none of ours.
+const MOST_FINDINGS: usize = 100;
+
+/// Sets all that `text` sets, and says what is wrong with it.
+fn findings(config: &mut Config, text: &str) -> Vec<Finding> {
+    let (table, syntax_errors) = DeTable::parse_recoverable(text);
+    // What remains of a broken file misleads: keys below a broken heading seem to be in the section above.
+    if syntax_errors.is_empty() {
+        return walk(config, "", table.get_ref());
+    }
+    let finding = |error: &toml::de::Error| Finding {
+        offset: error.span().map_or(0, |span| span.start),
+        what: format!("not TOML: {}", error.message().replace('\n', "; ")),
+    };
+    syntax_errors.iter().map(finding).collect()
 }
 
 /// Sets all keys of `table`, whose name is `section`, and says what is wrong with them.
@@ -121,16 +135,16 @@ fn walk(config: &mut Config, section: &str, table: &DeTable) -> Vec<Finding> {
 fn entry(
     config: &mut Config,
     section: &str,
-    name: &Spanned<std::borrow::Cow<str>>,
+    name: &Spanned<Cow<str>>,
     value: &Spanned<DeValue>,
 ) -> Vec<Finding> {
     let dot = if section.is_empty() { "" } else { "." };
     let path = format!("{section}{dot}{}", name.get_ref());
-    let finding = |what| vec![Finding { span: name.span(), what }];
+    let finding = |what| vec![Finding { offset: name.span().start, what }];
     if let Some(key) = Key::named(&path) {
         let faults = (key.set)(config, Given::Toml(value.get_ref())).err().unwrap_or_default();
         let found = faults.into_iter().map(|fault| Finding {
-            span: fault.span.unwrap_or(value.span()),
+            offset: fault.span.unwrap_or(value.span()).start,
             what: format!("`{path}{}` {}", fault.part, fault.what),
         });
         return found.collect();

@@ -157,7 +157,7 @@ fn parse_bytes(text: &str) -> Option<u64> {
 }
 
 fn format_bytes(size: u64) -> String {
-    match UNITS.iter().find(|(_, unit)| size >= *unit && size % unit == 0) {
+    match UNITS.iter().find(|(_, unit)| size >= *unit && size.is_multiple_of(*unit)) {
         Some((name, unit)) => format!("{}{name}", size / unit),
         None => format!("{size} bytes"),
     }
@@ -173,7 +173,11 @@ pub(super) fn choice<T: Copy>(given: Given, choices: &[(&str, T)]) -> Read<T> {
         let text = text.trim().to_ascii_lowercase();
         nearest(&text, choices.iter().map(|(name, _)| *name))
     });
-    fault(format!("must be {}, not {}{}", names.join(" or "), given.shown(), hint(nearest)))
+    let names = match names.as_slice() {
+        [others @ .., last] if !others.is_empty() => format!("{} or {last}", others.join(", ")),
+        names => names.concat(),
+    };
+    fault(format!("must be {names}, not {}{}", given.shown(), hint(nearest)))
 }
 
 pub(super) fn address(given: Given) -> Read<SocketAddr> {
