@@ -209,7 +209,15 @@ level = 'info'
 }
 
 #[test]
-fn what_is_not_toml_is_told_with_its_lines() {
+fn what_is_not_toml_is_told_once_a_line() {
+    assert_complaints(
+        &in_file("[dedup]\nwindow = 10s\n\n[spool]\nmode = memory\na:b:c:d\n"),
+        r#"
+        /etc/test.toml:2: not TOML: string values must be quoted, expected literal string
+        /etc/test.toml:5: not TOML: string values must be quoted, expected literal string
+        /etc/test.toml:6: not TOML: invalid unquoted key, expected letters, numbers, `-`, `_`
+        "#,
+    );
     assert_complaints(
         &in_file("[dedup\nwindow = 10s\n\n[spool]\nmode = \"memory\n"),
         r#"

@@ -7,6 +7,7 @@ use super::nearest::{hint, nearest};
 use super::read::Given;
 use super::sources::{SourceFile, Sources};
 use std::borrow::Cow;
+use std::iter::once;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -40,11 +41,10 @@ struct Loader {
 impl Loader {
     fn file(&mut self, file: &SourceFile) {
         let origin = |line| Origin::File { path: file.path.clone(), line };
-        let mut findings = findings(&mut self.config, &file.text);
-        findings.sort();
+        let findings = findings(&mut self.config, &file.text);
         let untold = findings.len().saturating_sub(MOST_FINDINGS);
-        for Finding { offset, what } in findings.into_iter().take(MOST_FINDINGS) {
-            self.problems.push(Problem { origin: origin(Some(line_of(&file.text, offset))), what });
+        for (line, what) in findings.into_iter().take(MOST_FINDINGS) {
+            self.problems.push(Problem { origin: origin(Some(line)), what });
         }
         if untold > 0 {
             let what = format!("and {untold} more problems: is it the right file?");
@@ -113,18 +113,32 @@ struct Finding {
 /// A file with more problems than this is none of ours.
 const MOST_FINDINGS: usize = 100;
 
-/// Sets all that `text` sets, and says what is wrong with it.
-fn findings(config: &mut Config, text: &str) -> Vec<Finding> {
+/// Sets all that `text` sets, and says what is wrong with it, with the lines, in their order.
+fn findings(config: &mut Config, text: &str) -> Vec<(usize, String)> {
+    let line_starts: Vec<_> = once(0).chain(text.match_indices('\n').map(|(end, _)| end + 1)).collect();
+    let line_of = |offset| line_starts.partition_point(|start| *start <= offset);
     let (table, syntax_errors) = DeTable::parse_recoverable(text);
-    // What remains of a broken file misleads: keys below a broken heading seem to be in the section above.
-    if syntax_errors.is_empty() {
-        return walk(config, "", table.get_ref());
+    // What remains of a broken file misleads: keys below a broken heading seem to be in the section above. So does all
+    // but the first error of a line.
+    let is_broken = !syntax_errors.is_empty();
+    let mut findings = match is_broken {
+        true => syntax_errors.iter().map(syntax_error).collect(),
+        false => walk(config, "", table.get_ref()),
+    };
+    findings.sort();
+    let mut findings: Vec<_> =
+        findings.into_iter().map(|finding| (line_of(finding.offset), finding.what)).collect();
+    if is_broken {
+        findings.dedup_by_key(|(line, _)| *line);
     }
-    let finding = |error: &toml::de::Error| Finding {
+    findings
+}
+
+fn syntax_error(error: &toml::de::Error) -> Finding {
+    Finding {
         offset: error.span().map_or(0, |span| span.start),
         what: format!("not TOML: {}", error.message().replace('\n', "; ")),
-    };
-    syntax_errors.iter().map(finding).collect()
+    }
 }
 
 /// Sets all keys of `table`, whose name is `section`, and says what is wrong with them.
@@ -161,8 +175,4 @@ fn entry(
 
 fn unknown_key(path: &str) -> String {
     format!("unknown key `{path}`{}", hint(nearest(path, KEYS.iter().map(|key| key.path))))
-}
-
-fn line_of(text: &str, offset: usize) -> usize {
-    1 + text.bytes().take(offset).filter(|byte| *byte == b'\n').count()
 }
