@@ -246,6 +246,17 @@ mod tests {
     }
 
     #[test]
+    fn a_ring_is_a_power_of_two_from_a_page_to_a_gibibyte() {
+        let page = rustix::param::page_size();
+        let read = |text: &str| ring_bytes(Given::Text(text));
+        assert_eq!(read("1GiB").unwrap(), 1 << 30);
+        assert_eq!(read(&page.to_string()).unwrap() as usize, page);
+        for text in [&(page / 2).to_string(), "2GiB", "3MiB", "0"] {
+            assert!(read(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
     fn durations_need_a_unit() {
         let range = Duration::from_millis(1)..=Duration::from_secs(3600);
         let read = |text| duration(Given::Text(text), range.clone());
