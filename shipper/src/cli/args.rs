@@ -1,17 +1,18 @@
 //! The grammar of the command line, and its help.
 
 use clap::{Args, ColorChoice, CommandFactory, Parser, Subcommand, ValueHint};
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 const EXAMPLES: &str = "\
 Examples:
-  tcpdrop-otel demo                                  make a drop on loopback and see its record
-  sudo tcpdrop-otel watch                            every TCP drop of this host, with its kernel stack
-  sudo tcpdrop-otel watch --json --count 10 | jq     the next ten as OTLP/JSON
-  sudo tcpdrop-otel run                              ship drops to the Collector on this host
+  tcpdrop-otel demo                     make a drop on loopback, see its record
+  sudo tcpdrop-otel watch               every TCP drop here, with its kernel stack
+  sudo tcpdrop-otel watch --json --count 10 | jq .
+  sudo tcpdrop-otel run                 ship drops to the Collector on this host
   sudo tcpdrop-otel run --set export.endpoint=https://otlp.example.com
-  tcpdrop-otel config check --config my.toml         find mistakes before a restart
+  tcpdrop-otel config check             find mistakes before a restart
 
 Exit status:
   0  fine
@@ -19,20 +20,23 @@ Exit status:
   2  wrong usage or configuration; nothing was started
 
 Environment:
-  OTEL_EXPORTER_OTLP_ENDPOINT, _HEADERS, _TIMEOUT (ms), _COMPRESSION, _PROTOCOL
-                                  as in the OpenTelemetry specification; _LOGS_ and _TRACES_ for one signal
-  TCPDROP_OTEL_<SECTION>_<KEY>    any setting, such as TCPDROP_OTEL_DEDUP_WINDOW=5s
-  NO_COLOR                        no colours
+  OTEL_EXPORTER_OTLP_{ENDPOINT,HEADERS,TIMEOUT,COMPRESSION,PROTOCOL}
+      as in the OpenTelemetry specification, also with _LOGS_ and _TRACES_
+  TCPDROP_OTEL_<SECTION>_<KEY>
+      any setting, such as TCPDROP_OTEL_DEDUP_WINDOW=5s
+  NO_COLOR
+      no colours
 
 The later wins: defaults, the file, OTEL_*, TCPDROP_OTEL_*, --set.";
 
 const RUN_EXAMPLES: &str = "\
 Examples:
   tcpdrop-otel run --config /etc/tcpdrop-otel/tcpdrop-otel.toml
-  tcpdrop-otel run --set export.endpoint=http://collector:4318 --set dedup.window=5s
+  tcpdrop-otel run --set export.endpoint=http://collector:4318
 
-It needs root, or the capabilities CAP_BPF and CAP_PERFMON. SIGTERM or Ctrl-C ends it: what is left is sent first, within
-two seconds. Its state is at http://127.0.0.1:13134/status (health.listen).";
+It needs root, or the capabilities CAP_BPF and CAP_PERFMON. SIGTERM or Ctrl-C
+ends it, within two seconds: what is left is sent first. Its state is at
+http://127.0.0.1:13134/status (see health.listen).";
 
 const WATCH_EXAMPLES: &str = "\
 Examples:
@@ -45,15 +49,15 @@ It needs root, or the capabilities CAP_BPF and CAP_PERFMON.";
 const CHECK_EXAMPLES: &str = "\
 Examples:
   tcpdrop-otel config check
-  tcpdrop-otel config check --config my.toml && systemctl restart tcpdrop-otel
+  tcpdrop-otel config check --config my.toml && echo good
 
-Each mistake is one line, FILE:LINE: WHAT, on stderr; the exit status is then 2.";
+Each mistake is a line on stderr, FILE:LINE: WHAT; the exit status is then 2.";
 
 /// Sees every TCP packet that the Linux kernel drops, says why and where, and ships that over OpenTelemetry.
 #[derive(Debug, Parser)]
 #[command(name = "tcpdrop-otel", version, after_help = EXAMPLES, disable_help_subcommand = true, max_term_width = 120)]
 pub struct CommandLine {
-    /// When to use colours [auto: on a terminal, unless NO_COLOR is set].
+    /// When to use colours: auto is on a terminal, unless NO_COLOR is set.
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto", hide_default_value = true)]
     pub color: ColorChoice,
     /// What to do; without it, the help is shown.
@@ -132,7 +136,8 @@ impl Command {
         let line = CommandLine::parse();
         colors(line.color).write_global();
         if line.command.is_none() {
-            anstream::print!("{}", CommandLine::command().render_long_help().ansi());
+            // Nobody reads it when this fails.
+            _ = write!(anstream::stdout(), "{}", CommandLine::command().render_help().ansi());
         }
         line.command
     }

@@ -3,6 +3,7 @@
 use super::args::{ConfigCommand, SettingsArgs, usage_error};
 use crate::config::{Config, ConfigError, Sources, default_path, load};
 use crate::export::Signal;
+use std::io::Write;
 use std::process::ExitCode;
 
 /// Runs a command of `config`.
@@ -16,8 +17,8 @@ pub fn run(command: &ConfigCommand) -> ExitCode {
 pub fn check(settings: &SettingsArgs) -> ExitCode {
     match verdict(settings) {
         Ok(verdict) => {
-            anstream::println!("{verdict}");
-            ExitCode::SUCCESS
+            let written = writeln!(anstream::stdout(), "{verdict}");
+            if written.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
         Err(error) => refuse(&error),
     }
@@ -33,7 +34,8 @@ pub fn settings(args: &SettingsArgs) -> Result<Config, ConfigError> {
 
 /// Says what is wrong with the settings, on stderr. The status to exit with is 2.
 pub fn refuse(error: &ConfigError) -> ExitCode {
-    anstream::eprintln!("{error}");
+    // The status says it too if stderr is closed.
+    _ = writeln!(anstream::stderr(), "{error}");
     usage_error()
 }
 
@@ -54,4 +56,45 @@ fn without_a_file(config: &Config) -> String {
         default_path().display(),
         config.health.listen
     )
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use std::path::{Path, PathBuf};
+
+    fn verdict_on(path: &Path, set: &str) -> Result<String, ConfigError> {
+        verdict(&SettingsArgs { config: Some(path.to_owned()), sets: vec![set.to_owned()] })
+    }
+
+    fn reference() -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/tcpdrop-otel.toml")
+    }
+
+    #[test]
+    fn a_file_that_holds_is_fine() {
+        let path = reference();
+        assert_eq!(verdict_on(&path, "dedup.window=5s").unwrap(), format!("{}: fine", path.display()));
+    }
+
+    #[test]
+    fn a_named_file_must_be_there() {
+        let missing = verdict_on(Path::new("/nowhere/my.toml"), "dedup.window=5s").unwrap_err().to_string();
+        assert!(missing.starts_with("/nowhere/my.toml: cannot be read: No such file"), "{missing}");
+    }
+
+    #[test]
+    fn assignments_are_checked_too() {
+        let wrong = verdict_on(&reference(), "dedup.windw=5s").unwrap_err().to_string();
+        assert_eq!(wrong, "--set: unknown key `dedup.windw`; did you mean `dedup.window`?");
+    }
+
+    #[test]
+    fn without_a_file_it_says_what_holds() {
+        let verdict = without_a_file(&Config::default());
+        for part in ["built-in defaults", "http://localhost:4318/v1/logs", "http://127.0.0.1:13134/status"] {
+            assert!(verdict.contains(part), "{verdict}");
+        }
+    }
 }

@@ -23,6 +23,7 @@ impl Export {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use crate::config::headers;

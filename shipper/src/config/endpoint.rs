@@ -81,16 +81,22 @@ fn check(text: &str) -> Result<Endpoint, String> {
 }
 
 /// The URL that `text` was likely meant to be.
-fn repaired(text: &str) -> Option<Endpoint> {
+fn repaired(text: &str) -> Option<String> {
+    if text.len() > MAX_LENGTH {
+        return None;
+    }
     let text: String = text.split_whitespace().collect();
-    let (scheme, rest) =
-        text.split_once(':').filter(|(_, rest)| rest.starts_with('/')).unwrap_or(("http", &text));
-    let distance = |name| strsim::damerau_levenshtein(&scheme.to_ascii_lowercase(), name);
+    let (word, rest) = text.split_at(text.find([':', '/']).unwrap_or(0));
+    let distance = |scheme| strsim::damerau_levenshtein(&word.to_ascii_lowercase(), scheme);
+    let is_scheme = rest.starts_with(":/") || distance("http").min(distance("https")) <= 2;
     let scheme = if distance("https") < distance("http") { "https" } else { "http" };
-    check(&format!("{scheme}://{}", rest.trim_start_matches('/'))).ok().filter(|url| url.to_string() != text)
+    let rest = if is_scheme { rest.strip_prefix(':').unwrap_or(rest) } else { &text };
+    let repaired = format!("{scheme}://{}", rest.trim_start_matches('/'));
+    check(&repaired).is_ok().then_some(repaired)
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
@@ -108,17 +114,17 @@ mod tests {
     #[test]
     fn what_is_misspelt_is_refused_with_what_is_likely_right() {
         for (text, right) in [
-            ("localhost:4318", "http://localhost:4318/"),
-            ("collector", "http://collector/"),
-            ("htpp://localhost:4318", "http://localhost:4318/"),
-            ("htpps://localhost:4318", "https://localhost:4318/"),
-            ("http:/localhost:4318", "http://localhost:4318/"),
-            ("http:localhost:4318", "http://localhost:4318/"),
-            ("http//localhost:4318", "http://localhost:4318/"),
-            ("HTTPS://localhost:4318", "https://localhost:4318/"),
-            ("grpc://localhost:4317", "http://localhost:4317/"),
-            (" http://localhost:4318 ", "http://localhost:4318/"),
-            ("http://local host:4318", "http://localhost:4318/"),
+            ("localhost:4318", "http://localhost:4318"),
+            ("collector", "http://collector"),
+            ("htpp://localhost:4318", "http://localhost:4318"),
+            ("htpps://localhost:4318", "https://localhost:4318"),
+            ("http:/localhost:4318", "http://localhost:4318"),
+            ("http:localhost:4318", "http://localhost:4318"),
+            ("http//localhost:4318", "http://localhost:4318"),
+            ("HTTPS://localhost:4318", "https://localhost:4318"),
+            ("grpc://localhost:4317", "http://localhost:4317"),
+            (" http://localhost:4318 ", "http://localhost:4318"),
+            ("http://local host:4318", "http://localhost:4318"),
             ("//localhost:4318/base", "http://localhost:4318/base"),
         ] {
             let complaint = complaint(text);

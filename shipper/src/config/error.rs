@@ -1,6 +1,6 @@
 //! [`ConfigError`]: all that is wrong with the settings, one line each.
 
-use std::fmt;
+use std::fmt::{self, Write};
 use std::path::PathBuf;
 
 /// The settings were refused: why, with at least one problem.
@@ -26,7 +26,14 @@ pub struct Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.origin, self.what)
+        // Names come from outside: they must neither break the line nor steer the terminal.
+        for c in format!("{}: {}", self.origin, self.what).chars() {
+            match c {
+                c if c.is_control() => write!(f, "{}", c.escape_default())?,
+                c => f.write_char(c)?,
+            }
+        }
+        Ok(())
     }
 }
 

@@ -47,6 +47,7 @@ fn is_the_exporter_s(name: &HeaderName) -> bool {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

@@ -85,8 +85,7 @@ fn timeout(given: Given) -> Read<Duration> {
 fn protocol(given: Given) -> Read<Protocol> {
     match given.text() {
         Some(name @ ("grpc" | "http/json")) => fault(format!(
-            "is `{name}`, which is not supported yet: use `http/protobuf`, usually on port 4318, which any OTLP receiver \
-             of HTTP takes"
+            "is `{name}`, which is not supported yet: use `http/protobuf` (receivers usually have it on port 4318)"
         )),
         _ => choice(given, &[("http/protobuf", Protocol::HttpProtobuf)]),
     }

@@ -6,7 +6,8 @@ use super::model::Config;
 use super::nearest::{hint, nearest};
 use super::read::Given;
 use super::sources::{SourceFile, Sources};
-use std::ops::Range;
+use std::borrow::Cow;
+use std::iter::once;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -39,24 +40,16 @@ struct Loader {
 
 impl Loader {
     fn file(&mut self, file: &SourceFile) {
-        let (table, syntax_errors) = DeTable::parse_recoverable(&file.text);
-        let mut findings = Vec::new();
-        for error in &syntax_errors {
-            let what = format!("not TOML: {}", error.message().replace('\n', "; "));
-            findings.push((line_of(&file.text, error.span().map_or(0, |span| span.start)), what));
+        let origin = |line| Origin::File { path: file.path.clone(), line };
+        let findings = findings(&mut self.config, &file.text);
+        let untold = findings.len().saturating_sub(MOST_FINDINGS);
+        for (line, what) in findings.into_iter().take(MOST_FINDINGS) {
+            self.problems.push(Problem { origin: origin(Some(line)), what });
         }
-        // What remains of a broken file misleads: a section whose heading is broken would move its keys elsewhere.
-        if syntax_errors.is_empty() {
-            for Finding { span, what } in walk(&mut self.config, "", table.get_ref()) {
-                findings.push((line_of(&file.text, span.start), what));
-            }
+        if untold > 0 {
+            let what = format!("and {untold} more problems: is it the right file?");
+            self.problems.push(Problem { origin: origin(None), what });
         }
-        findings.sort();
-        findings.dedup();
-        self.problems.extend(findings.into_iter().map(|(line, what)| Problem {
-            origin: Origin::File { path: file.path.clone(), line: Some(line) },
-            what,
-        }));
     }
 
     fn standard_variables(&mut self, sources: &Sources) {
@@ -93,6 +86,9 @@ impl Loader {
             None => format!("{assignment:?} must be KEY=VALUE, such as dedup.window=5s"),
             Some((path, value)) => match Key::named(path.trim()) {
                 Some(key) => return self.text(key, key.path, Origin::Set, value.trim()),
+                None if is_section(path.trim()) => {
+                    format!("`{0}` is a section: name a key, {0}.KEY", path.trim())
+                }
                 None => unknown_key(path.trim()),
             },
         };
@@ -107,10 +103,42 @@ impl Loader {
     }
 }
 
-/// Something wrong in a file, and where.
+/// Something wrong in a file, and where: an offset in bytes.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Finding {
-    span: Range<usize>,
+    offset: usize,
     what: String,
+}
+
+/// A file with more problems than this is none of ours.
+const MOST_FINDINGS: usize = 100;
+
+/// Sets all that `text` sets, and says what is wrong with it, with the lines, in their order.
+fn findings(config: &mut Config, text: &str) -> Vec<(usize, String)> {
+    let line_starts: Vec<_> = once(0).chain(text.match_indices('\n').map(|(end, _)| end + 1)).collect();
+    let line_of = |offset| line_starts.partition_point(|start| *start <= offset);
+    let (table, syntax_errors) = DeTable::parse_recoverable(text);
+    // What remains of a broken file misleads: keys below a broken heading seem to be in the section above. So does all
+    // but the first error of a line.
+    let is_broken = !syntax_errors.is_empty();
+    let mut findings = match is_broken {
+        true => syntax_errors.iter().map(syntax_error).collect(),
+        false => walk(config, "", table.get_ref()),
+    };
+    findings.sort();
+    let mut findings: Vec<_> =
+        findings.into_iter().map(|finding| (line_of(finding.offset), finding.what)).collect();
+    if is_broken {
+        findings.dedup_by_key(|(line, _)| *line);
+    }
+    findings
+}
+
+fn syntax_error(error: &toml::de::Error) -> Finding {
+    Finding {
+        offset: error.span().map_or(0, |span| span.start),
+        what: format!("not TOML: {}", error.message().replace('\n', "; ")),
+    }
 }
 
 /// Sets all keys of `table`, whose name is `section`, and says what is wrong with them.
@@ -121,16 +149,16 @@ fn walk(config: &mut Config, section: &str, table: &DeTable) -> Vec<Finding> {
 fn entry(
     config: &mut Config,
     section: &str,
-    name: &Spanned<std::borrow::Cow<str>>,
+    name: &Spanned<Cow<str>>,
     value: &Spanned<DeValue>,
 ) -> Vec<Finding> {
     let dot = if section.is_empty() { "" } else { "." };
     let path = format!("{section}{dot}{}", name.get_ref());
-    let finding = |what| vec![Finding { span: name.span(), what }];
+    let finding = |what| vec![Finding { offset: name.span().start, what }];
     if let Some(key) = Key::named(&path) {
         let faults = (key.set)(config, Given::Toml(value.get_ref())).err().unwrap_or_default();
         let found = faults.into_iter().map(|fault| Finding {
-            span: fault.span.unwrap_or(value.span()),
+            offset: fault.span.unwrap_or(value.span()).start,
             what: format!("`{path}{}` {}", fault.part, fault.what),
         });
         return found.collect();
@@ -147,8 +175,4 @@ fn entry(
 
 fn unknown_key(path: &str) -> String {
     format!("unknown key `{path}`{}", hint(nearest(path, KEYS.iter().map(|key| key.path))))
-}
-
-fn line_of(text: &str, offset: usize) -> usize {
-    1 + text.bytes().take(offset).filter(|byte| *byte == b'\n').count()
 }

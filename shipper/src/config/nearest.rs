@@ -3,8 +3,14 @@
 /// Names less alike than this are no help. From 0 to 1, as [`strsim::normalized_damerau_levenshtein`] counts.
 const ALIKE: f64 = 0.7;
 
+/// Longer than any name: comparing takes time that grows with the length.
+const LONGEST: usize = 100;
+
 /// The name of `names` that is most like `given`, else one that ends in the same word: a key in the wrong section.
 pub(super) fn nearest<'n>(given: &str, names: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
+    if given.len() > LONGEST {
+        return None;
+    }
     let names: Vec<_> = names.into_iter().collect();
     let alike = |name: &str| strsim::normalized_damerau_levenshtein(given, name);
     let best = names.iter().copied().max_by(|left, right| alike(left).total_cmp(&alike(right)));

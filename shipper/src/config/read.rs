@@ -157,7 +157,7 @@ fn parse_bytes(text: &str) -> Option<u64> {
 }
 
 fn format_bytes(size: u64) -> String {
-    match UNITS.iter().find(|(_, unit)| size >= *unit && size % unit == 0) {
+    match UNITS.iter().find(|(_, unit)| size >= *unit && size.is_multiple_of(*unit)) {
         Some((name, unit)) => format!("{}{name}", size / unit),
         None => format!("{size} bytes"),
     }
@@ -173,7 +173,11 @@ pub(super) fn choice<T: Copy>(given: Given, choices: &[(&str, T)]) -> Read<T> {
         let text = text.trim().to_ascii_lowercase();
         nearest(&text, choices.iter().map(|(name, _)| *name))
     });
-    fault(format!("must be {}, not {}{}", names.join(" or "), given.shown(), hint(nearest)))
+    let names = match names.as_slice() {
+        [others @ .., last] if !others.is_empty() => format!("{} or {last}", others.join(", ")),
+        names => names.concat(),
+    };
+    fault(format!("must be {names}, not {}{}", given.shown(), hint(nearest)))
 }
 
 pub(super) fn address(given: Given) -> Read<SocketAddr> {
@@ -239,6 +243,17 @@ mod tests {
             assert_eq!(parse_bytes(&format_bytes(size)), Some(size));
         }
         assert_eq!(format_bytes(1000), "1000 bytes");
+    }
+
+    #[test]
+    fn a_ring_is_a_power_of_two_from_a_page_to_a_gibibyte() {
+        let page = rustix::param::page_size();
+        let read = |text: &str| ring_bytes(Given::Text(text));
+        assert_eq!(read("1GiB").unwrap(), 1 << 30);
+        assert_eq!(read(&page.to_string()).unwrap() as usize, page);
+        for text in [&(page / 2).to_string(), "2GiB", "3MiB", "0"] {
+            assert!(read(text).is_err(), "{text}");
+        }
     }
 
     #[test]

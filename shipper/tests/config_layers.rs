@@ -1,0 +1,133 @@
+//! Which layer wins, and what the variables of the OpenTelemetry specification mean.
+
+#![allow(clippy::unwrap_used)]
+
+use std::path::PathBuf;
+use std::time::Duration;
+use tcpdrop_otel::config::model::{Compression, Level};
+use tcpdrop_otel::config::{Config, Destination, SourceFile, Sources, load};
+use tcpdrop_otel::export::Signal;
+
+fn sources(file: &str, environment: &[(&str, &str)], sets: &[&str]) -> Sources {
+    Sources {
+        file: Some(SourceFile { path: PathBuf::from("test.toml"), text: file.to_owned() }),
+        environment: environment
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect(),
+        sets: sets.iter().map(|&set| set.to_owned()).collect(),
+    }
+}
+
+fn with_environment(environment: &[(&str, &str)]) -> Config {
+    load(&sources("", environment, &[])).unwrap()
+}
+
+fn logs(environment: &[(&str, &str)]) -> Destination {
+    with_environment(environment).export.destination(Signal::Logs)
+}
+
+#[test]
+fn the_later_layer_wins() {
+    let file = "[export]\nendpoint = 'http://file'";
+    let standard = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://standard");
+    let own = ("TCPDROP_OTEL_EXPORT_ENDPOINT", "http://own");
+    let sets = ["export.endpoint=http://first", "export.endpoint = http://second"];
+    let endpoint = |environment: &[_], sets: &[_]| {
+        load(&sources(file, environment, sets)).unwrap().export.endpoint.to_string()
+    };
+    assert_eq!(endpoint(&[], &[]), "http://file/");
+    assert_eq!(endpoint(&[standard], &[]), "http://standard/");
+    for both in [[standard, own], [own, standard]] {
+        assert_eq!(endpoint(&both, &[]), "http://own/");
+        assert_eq!(endpoint(&both, &sets), "http://second/");
+    }
+}
+
+#[test]
+fn standard_variables_mean_what_the_specification_says() {
+    let common = [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://otlp.example.com/base"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "api-key=a%2Cb, x-team = net"),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "2500"),
+        ("OTEL_EXPORTER_OTLP_COMPRESSION", "none"),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf"),
+    ];
+    let destination = logs(&common);
+    assert_eq!(destination.url, "https://otlp.example.com/base/v1/logs");
+    assert_eq!(destination.headers["api-key"], "a,b");
+    assert_eq!(destination.headers["x-team"], "net");
+    assert_eq!(destination.timeout, Duration::from_millis(2500));
+    assert_eq!(destination.compression, Compression::None);
+
+    let for_logs = [
+        ("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "http://logs.example.com/in"),
+        ("OTEL_EXPORTER_OTLP_LOGS_HEADERS", "other=1"),
+        ("OTEL_EXPORTER_OTLP_LOGS_TIMEOUT", "1"),
+        ("OTEL_EXPORTER_OTLP_LOGS_COMPRESSION", "gzip"),
+        ("OTEL_EXPORTER_OTLP_LOGS_PROTOCOL", "http/protobuf"),
+    ];
+    let all = with_environment(&[common, for_logs].concat());
+    let own = all.export.destination(Signal::Logs);
+    assert_eq!(own.url, "http://logs.example.com/in");
+    assert_eq!(own.headers.len(), 1);
+    assert_eq!((own.timeout, own.compression), (Duration::from_millis(1), Compression::Gzip));
+    assert_eq!(all.export.destination(Signal::Traces).url, "https://otlp.example.com/base/v1/traces");
+}
+
+#[test]
+fn an_empty_variable_is_unset() {
+    let names =
+        ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_LOGS_TIMEOUT", "TCPDROP_OTEL_DEDUP_WINDOW"];
+    assert_eq!(with_environment(&names.map(|name| (name, ""))), Config::default());
+}
+
+#[test]
+fn an_empty_assignment_unsets_what_is_optional() {
+    let standard = [("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "http://logs.example.com")];
+    let config = load(&sources("", &standard, &["export.logs.endpoint="])).unwrap();
+    assert_eq!(config, Config::default());
+}
+
+#[test]
+fn variables_of_others_are_ignored() {
+    let others = [
+        ("OTEL_TRACES_SAMPLER", "x"),
+        ("TCPDROP", "x"),
+        ("TCPDROP_OTEL_SERVICE_HOST", "10.0.0.1"),
+        ("PATH", "x"),
+    ];
+    assert_eq!(with_environment(&others), Config::default());
+}
+
+#[test]
+fn the_rules_of_a_later_layer_replace_those_of_an_earlier() {
+    let rule = |level: &str| format!(r#"[{{ reasons = ["A"], level = "{level}" }}]"#);
+    let file = format!("severity = {}", rule("info"));
+    let config = load(&sources(&file, &[("TCPDROP_OTEL_SEVERITY", &rule("error"))], &[])).unwrap();
+    assert_eq!(config.severity[0].level, Level::Error);
+    assert_eq!(config.severity.len(), 1 + Config::default().severity.len());
+}
+
+#[test]
+fn a_file_s_values_are_typed() {
+    let file = "
+        [probe]
+        ring_bytes = 0x10_0000
+        [dedup]
+        window = '1m 30s'
+        [export]
+        headers = { api-key = 'a=b,c%2C' }
+        [enrich]
+        symbols = false
+        [[severity]]
+        reasons = ['SKB_DROP_REASON_TCP_RESET', 'netfilter_drop']
+        level = 'warn'
+    ";
+    let config = load(&sources(file, &[], &[])).unwrap();
+    assert_eq!(config.probe.ring_bytes, 1 << 20);
+    assert_eq!(config.dedup.window, Duration::from_secs(90));
+    assert_eq!(config.export.headers["api-key"], "a=b,c%2C", "taken as it is");
+    assert!(!config.enrich.symbols);
+    assert_eq!(config.severity[0].reasons, ["TCP_RESET", "NETFILTER_DROP"]);
+}

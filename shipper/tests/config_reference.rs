@@ -1,0 +1,150 @@
+//! The model, the list of keys and the reference file say the same.
+
+#![allow(clippy::unwrap_used)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use tcpdrop_otel::config::{Config, SourceFile, Sources, load};
+use toml::{Table, Value};
+
+const REFERENCE: &str = include_str!("../../config/tcpdrop-otel.toml");
+
+/// Every key, and a value other than its default.
+const KEYS: [(&str, &str); 33] = [
+    ("probe.ring_bytes", "8MiB"),
+    ("probe.stack_depth", "8"),
+    ("dedup.window", "5s"),
+    ("dedup.max_flows_per_stack", "1"),
+    ("dedup.max_stacks", "16"),
+    ("limit.per_stack_per_second", "1"),
+    ("limit.burst", "1"),
+    ("limit.global_per_second", "1"),
+    ("enrich.symbols", "false"),
+    ("spans.emit", "never"),
+    ("spans.events", "none"),
+    ("severity", r#"[{ reasons = ["NO_SOCKET"], level = "trace" }]"#),
+    ("export.endpoint", "https://otlp.example.com"),
+    ("export.protocol", "http/protobuf"),
+    ("export.headers", "api-key=1"),
+    ("export.compression", "none"),
+    ("export.timeout", "1s"),
+    ("export.batch_interval", "2s"),
+    ("export.logs.endpoint", "https://logs.example.com"),
+    ("export.logs.protocol", "http/protobuf"),
+    ("export.logs.headers", "api-key=2"),
+    ("export.logs.compression", "none"),
+    ("export.logs.timeout", "3s"),
+    ("export.traces.endpoint", "https://traces.example.com"),
+    ("export.traces.protocol", "http/protobuf"),
+    ("export.traces.headers", "api-key=3"),
+    ("export.traces.compression", "none"),
+    ("export.traces.timeout", "4s"),
+    ("spool.mode", "memory"),
+    ("spool.max_bytes", "1MiB"),
+    ("health.listen", "[::1]:80"),
+    ("telemetry.log_level", "debug"),
+    ("telemetry.log_format", "json"),
+];
+
+/// Keys with one possible value so far, which is their default.
+const FIXED: [&str; 2] = ["export.protocol", "spool.mode"];
+
+fn keys() -> BTreeSet<String> {
+    KEYS.iter().map(|(key, _)| (*key).to_owned()).collect()
+}
+
+fn from_file(text: &str) -> Config {
+    let file = SourceFile { path: PathBuf::from("tcpdrop-otel.toml"), text: text.to_owned() };
+    load(&Sources { file: Some(file), ..Sources::default() }).unwrap()
+}
+
+/// The fields of a configuration with their values, as `Debug` prints them.
+fn fields(config: &Config) -> BTreeMap<String, String> {
+    let mut fields = BTreeMap::<String, String>::new();
+    let mut names: Vec<&str> = Vec::new();
+    let printed = format!("{config:#?}");
+    for line in printed.lines() {
+        let text = line.trim_start();
+        let depth = (line.len() - text.len()) / 4;
+        if let Some((name, _)) = text.split_once(": ") {
+            names.truncate(depth - 1);
+            names.push(name);
+        }
+        let path = names.join(".");
+        let key = KEYS.iter().find(|(key, _)| path == *key || path.starts_with(&format!("{key}.")));
+        let is_frame = text.ends_with('{') || text.starts_with('}');
+        if let Some((key, _)) = key {
+            fields.entry((*key).to_owned()).or_default().push_str(text.trim_end_matches(['}', ',']));
+        } else if !is_frame {
+            fields.insert(path, text.to_owned());
+        }
+    }
+    fields
+}
+
+/// The keys of a TOML table, sections included.
+fn paths(section: &str, table: &Table) -> BTreeSet<String> {
+    let mut paths_found = BTreeSet::new();
+    for (name, value) in table {
+        let path = if section.is_empty() { name.clone() } else { format!("{section}.{name}") };
+        match value {
+            Value::Table(inner) if !keys().contains(&path) => paths_found.extend(paths(&path, inner)),
+            _ => _ = paths_found.insert(path),
+        }
+    }
+    paths_found
+}
+
+#[test]
+fn the_reference_file_has_every_key_with_its_default() {
+    // TOML itself refuses a key that is there twice.
+    assert_eq!(paths("", &REFERENCE.parse().unwrap()), keys());
+    assert_eq!(from_file(REFERENCE), Config::default());
+}
+
+#[test]
+fn every_setting_in_the_reference_file_has_a_comment() {
+    let mut explained = false;
+    for line in REFERENCE.lines() {
+        let is_setting = line.contains(" = ") && !line.starts_with([' ', '#']);
+        // What a rule is for stands above its heading.
+        let is_part_of_rule = line.starts_with("level = ") || line.starts_with("reasons = ");
+        assert!(!is_setting || is_part_of_rule || explained, "no comment above {line:?}");
+        assert!(!line.starts_with('[') || explained, "no comment above {line:?}");
+        explained = line.starts_with('#');
+    }
+}
+
+#[test]
+fn every_field_of_the_model_has_a_key() {
+    assert_eq!(fields(&Config::default()).into_keys().collect::<BTreeSet<_>>(), keys());
+}
+
+#[test]
+fn every_key_sets_its_own_field_and_no_other_in_every_layer() {
+    let defaults = fields(&Config::default());
+    for (key, value) in KEYS {
+        let variable = format!("TCPDROP_OTEL_{}", key.replace('.', "_").to_uppercase());
+        let layers = [
+            Sources { sets: vec![format!("{key}={value}")], ..Sources::default() },
+            Sources { environment: vec![(variable, value.to_owned())], ..Sources::default() },
+        ];
+        for sources in layers {
+            let set = fields(&load(&sources).unwrap());
+            let changed: Vec<_> =
+                set.iter().filter(|(path, value)| defaults.get(*path) != Some(value)).collect();
+            let wanted: &[&str] = if FIXED.contains(&key) { &[] } else { &[key] };
+            assert_eq!(
+                changed.iter().map(|(path, _)| path.as_str()).collect::<Vec<_>>(),
+                wanted,
+                "{changed:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn no_sources_make_the_defaults() {
+    assert_eq!(load(&Sources::default()).unwrap(), Config::default());
+    assert_eq!(from_file(""), Config::default());
+}
