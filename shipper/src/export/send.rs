@@ -9,10 +9,10 @@ use jiff::Timestamp;
 use serde::Serialize;
 use std::fmt;
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::{Instant, sleep, sleep_until};
 
 /// A way to a receiver.
@@ -29,6 +29,11 @@ pub trait Transport: Send + Sync + 'static {
 pub struct ExportStates {
     logs: Arc<Mutex<Progress>>,
     traces: Arc<Mutex<Progress>>,
+    senders: [AbortHandle; 2],
+}
+
+fn lock(progress: &Mutex<Progress>) -> MutexGuard<'_, Progress> {
+    progress.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The states at one moment.
@@ -49,10 +54,12 @@ impl fmt::Debug for ExportStates {
 impl ExportStates {
     /// The states now.
     pub fn snapshot(&self) -> ExportSnapshot {
-        let state = |progress: &Mutex<Progress>| {
-            progress.lock().unwrap_or_else(PoisonError::into_inner).state().clone()
-        };
-        ExportSnapshot { logs: state(&self.logs), traces: state(&self.traces) }
+        ExportSnapshot { logs: lock(&self.logs).state().clone(), traces: lock(&self.traces).state().clone() }
+    }
+
+    /// Whether both senders are at work. They end with [`Exporter::flush`] only, unless there is a bug.
+    pub fn are_running(&self) -> bool {
+        self.senders.iter().all(|sender| !sender.is_finished())
     }
 }
 
@@ -90,7 +97,8 @@ impl Exporter {
         };
         let (logs_task, logs) = start(Signal::Logs, logs);
         let (traces_task, traces) = start(Signal::Traces, traces);
-        let states = ExportStates { logs, traces };
+        let senders = [logs_task.abort_handle(), traces_task.abort_handle()];
+        let states = ExportStates { logs, traces, senders };
         Self { spool, lanes: [logs_task, traces_task], stop, states }
     }
 
@@ -175,8 +183,8 @@ impl<T: Transport> Lane<T> {
 
     fn record(&self, answer: &Answer, request: &EncodedRequest) {
         let now = Now { instant: Instant::now().into_std(), wall: Timestamp::now() };
-        let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
-        for line in progress.record(answer, request.contents, now) {
+        let lines = lock(&self.progress).record(answer, request.contents, now);
+        for line in lines {
             match line {
                 Line::Info(text) => tracing::info!("{text}"),
                 Line::Warn(text) => tracing::warn!("{text}"),

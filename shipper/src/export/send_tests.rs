@@ -68,10 +68,17 @@ impl Fixture {
         self.ledger.snapshot(KernelCounts::default(), 0)
     }
 
-    async fn settled(&self, drops: u64) {
-        while self.snapshot().waiting.drops > 0 || self.snapshot().spooled.drops < drops {
+    /// Waits for `reached`, for at most an hour of the test's clock.
+    async fn until(&self, reached: impl Fn(Snapshot) -> bool) {
+        let deadline = Instant::now() + Duration::from_secs(3_600);
+        while !reached(self.snapshot()) {
+            assert!(Instant::now() < deadline, "{:?}", self.snapshot());
             sleep(Duration::from_millis(10)).await;
         }
+    }
+
+    async fn all_settled(&self) {
+        self.until(|snapshot| snapshot.waiting.records == 0).await;
     }
 }
 
@@ -79,7 +86,7 @@ impl Fixture {
 async fn requests_that_come_back_are_sent_again_with_growing_delays() {
     let fixture = start(Scripted::new([retry(None), retry(None), retry(None)]), Scripted::default());
     fixture.push(Signal::Logs, 1, 4);
-    fixture.settled(4).await;
+    fixture.all_settled().await;
     assert_eq!(fixture.snapshot().delivered.drops, 4);
     let sent_at = fixture.logs.sent_at.lock().unwrap().clone();
     let delays: Vec<f64> = sent_at.windows(2).map(|pair| (pair[1] - pair[0]).as_secs_f64()).collect();
@@ -94,7 +101,7 @@ async fn requests_that_come_back_are_sent_again_with_growing_delays() {
 async fn the_receiver_says_when() {
     let fixture = start(Scripted::new([retry(Some(45))]), Scripted::default());
     fixture.push(Signal::Logs, 1, 1);
-    fixture.settled(1).await;
+    fixture.all_settled().await;
     let sent_at = fixture.logs.sent_at.lock().unwrap().clone();
     assert!(sent_at[1] - sent_at[0] >= Duration::from_secs(45));
 }
@@ -108,7 +115,7 @@ async fn refused_and_partly_refused_requests_are_settled_and_not_sent_again() {
     let fixture = start(Scripted::new(script), Scripted::default());
     fixture.push(Signal::Logs, 1, 3);
     fixture.push(Signal::Logs, 2, 10);
-    fixture.settled(13).await;
+    fixture.all_settled().await;
     let snapshot = fixture.snapshot();
     assert_eq!((snapshot.refused.records, snapshot.refused.drops), (2, 12));
     assert_eq!((snapshot.delivered.records, snapshot.delivered.drops), (1, 1));
@@ -120,9 +127,7 @@ async fn trouble_with_one_signal_does_not_hold_up_the_other() {
     let fixture = start(Scripted::new([None]), Scripted::default());
     fixture.push(Signal::Logs, 1, 1);
     fixture.push(Signal::Traces, 2, 0);
-    while fixture.snapshot().spans.delivered < 2 {
-        sleep(Duration::from_millis(10)).await;
-    }
+    fixture.until(|snapshot| snapshot.spans.delivered == 2).await;
     assert_eq!(fixture.snapshot().waiting.drops, 1);
 }
 
@@ -180,7 +185,9 @@ async fn a_flush_into_a_hanging_receiver_ends_at_the_limit() {
 #[tokio::test(start_paused = true)]
 async fn a_flush_of_nothing_ends_at_once() {
     let fixture = start(Scripted::default(), Scripted::default());
-    let before = Instant::now();
+    let (before, states) = (Instant::now(), fixture.exporter.states());
+    assert!(states.are_running());
     assert_eq!(fixture.exporter.flush(Duration::from_secs(5)).await, Evicted::default());
     assert_eq!(before.elapsed(), Duration::ZERO);
+    assert!(!states.are_running());
 }

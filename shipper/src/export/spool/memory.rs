@@ -27,7 +27,7 @@ struct Lanes {
     max_weight: u64,
     next_sequence: u64,
     closed: bool,
-    eviction_line: Throttle,
+    eviction_throttle: Throttle,
 }
 
 #[derive(Debug)]
@@ -52,20 +52,13 @@ impl MemorySpool {
             max_weight: max_bytes,
             next_sequence: 0,
             closed: false,
-            eviction_line: Throttle::default(),
+            eviction_throttle: Throttle::default(),
         };
         Self { ledger, lanes: Mutex::new(lanes), logs_arrived: Notify::new(), traces_arrived: Notify::new() }
     }
 
     fn lanes(&self) -> MutexGuard<'_, Lanes> {
         self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn evict(&self, lanes: &mut Lanes, request: &EncodedRequest) {
-        self.ledger.settled(request, Outcome::evicted(request.contents));
-        if let Some(held) = lanes.eviction_line.add(request.contents, Instant::now()) {
-            tracing::warn!("{}", eviction_line(held, lanes.max_weight));
-        }
     }
 }
 
@@ -75,6 +68,21 @@ impl Lanes {
             Signal::Logs => &mut self.logs,
             Signal::Traces => &mut self.traces,
         }
+    }
+
+    /// Adds a request; returns what has no room, which may be this one.
+    fn take_in(&mut self, request: EncodedRequest) -> Vec<EncodedRequest> {
+        if self.closed || weight(&request) > self.max_weight {
+            return vec![request];
+        }
+        self.insert(request);
+        std::iter::from_fn(|| self.next_over_bound()).collect()
+    }
+
+    fn eviction_line(&mut self, pushed_out: &[EncodedRequest]) -> Option<String> {
+        let now = Instant::now();
+        let held = pushed_out.iter().filter_map(|request| self.eviction_throttle.add(request.contents, now));
+        held.last().map(|held| eviction_line(held, self.max_weight))
     }
 
     fn insert(&mut self, request: EncodedRequest) {
@@ -113,17 +121,18 @@ impl Lanes {
 impl Spool for MemorySpool {
     fn push(&self, request: EncodedRequest) {
         let signal = request.signal;
-        let mut lanes = self.lanes();
         self.ledger.spooled(&request);
-        if lanes.closed || weight(&request) > lanes.max_weight {
-            self.evict(&mut lanes, &request);
-            return;
+        let line = {
+            let mut lanes = self.lanes();
+            let pushed_out = lanes.take_in(request);
+            for request in &pushed_out {
+                self.ledger.settled(request, Outcome::evicted(request.contents));
+            }
+            lanes.eviction_line(&pushed_out)
+        };
+        if let Some(line) = line {
+            tracing::warn!("{line}");
         }
-        lanes.insert(request);
-        while let Some(pushed_out) = lanes.next_over_bound() {
-            self.evict(&mut lanes, &pushed_out);
-        }
-        drop(lanes);
         self.arrived(signal).notify_one();
     }
 
