@@ -5,8 +5,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 use tcpdrop_otel::config::model::{Compression, Level};
-use tcpdrop_otel::config::{Config, Destination, SourceFile, Sources, load};
+use tcpdrop_otel::config::{Config, SourceFile, Sources, load};
 use tcpdrop_otel::export::Signal;
+use tcpdrop_otel::export::destination::Destination;
 
 fn sources(file: &str, environment: &[(&str, &str)], sets: &[&str]) -> Sources {
     Sources {

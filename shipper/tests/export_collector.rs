@@ -23,7 +23,7 @@ use tcpdrop_otel::ledger::{KernelCounts, Ledger};
 use tokio::process::{Child, Command};
 
 fn collector_binary() -> Option<PathBuf> {
-    let cache = std::env::var_os("TCPDROP_OTEL_CACHE").map(PathBuf::from).or_else(|| {
+    let cache = std::env::var_os("TCPDROP_TEST_CACHE").map(PathBuf::from).or_else(|| {
         let home = std::env::var_os("HOME")?;
         Some(Path::new(&home).join(".cache/tcpdrop-otel"))
     })?;
@@ -115,7 +115,7 @@ async fn a_log_record_arrives_and_bad_requests_are_refused_with_a_reason() {
     ledger.received(12);
     spool.push(request(Signal::Logs, encoded("NO_SOCKET: a drop"), 1, 12));
     assert_eq!(exporter.flush(Duration::from_secs(30)).await, Evicted::default());
-    let snapshot = ledger.snapshot(KernelCounts::default(), 0);
+    let snapshot = ledger.snapshot(KernelCounts::default, 0);
     assert_eq!((snapshot.delivered.records, snapshot.delivered.drops), (1, 12));
     let written = collector.written(1).await;
     assert!(written.contains(r#""body":{"stringValue":"NO_SOCKET: a drop"}"#), "{written}");

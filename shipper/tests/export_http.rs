@@ -4,7 +4,7 @@
 mod export_receiver;
 
 use export_receiver::{ANY, OK, Receiver, Reply, closed_address, destination, request, transport};
-use http::{HeaderName, HeaderValue};
+use http::HeaderValue;
 use opentelemetry_proto::tonic::collector::logs::v1::{ExportLogsPartialSuccess, ExportLogsServiceResponse};
 use prost::Message;
 use std::io::Read;
@@ -37,7 +37,7 @@ fn why(answer: &Answer) -> &str {
 async fn a_request_is_what_otlp_asks_for_and_connections_are_kept() {
     let receiver = Receiver::start(ANY, []).await;
     let mut destination = destination(format!("http://{}/v1/logs", receiver.address));
-    destination.headers.push((HeaderName::from_static("x-scope-orgid"), HeaderValue::from_static("tenant")));
+    destination.headers.insert("x-scope-orgid", HeaderValue::from_static("tenant"));
     let transport = transport(destination);
     let body = b"encoded ".repeat(5_000);
     for _ in 0..3 {
@@ -156,7 +156,7 @@ async fn what_waited_for_the_receiver_is_delivered_in_order_and_once() {
     }
     until(|| exporter.states().snapshot().logs.retries > 0).await;
     let receiver = Receiver::start(address, [OK]).await;
-    until(|| ledger.snapshot(KernelCounts::default(), 0).delivered.drops == 6).await;
+    until(|| ledger.snapshot(KernelCounts::default, 0).delivered.drops == 6).await;
     exporter.flush(Duration::from_secs(1)).await;
     let received = receiver.received();
     let bodies = received.iter().map(|request| {

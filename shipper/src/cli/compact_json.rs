@@ -20,7 +20,8 @@ fn write(value: &Value, depth: usize, lead: usize, text: &mut String) {
     }
     match value {
         Value::Object(fields) => {
-            let items = fields.iter().map(|(name, field)| (format!("{}: ", Value::from(name.as_str())), field));
+            let items =
+                fields.iter().map(|(name, field)| (format!("{}: ", Value::from(name.as_str())), field));
             write_items('{', items, '}', depth, text);
         }
         Value::Array(items) => {

@@ -27,6 +27,8 @@ impl Export {
 mod tests {
     use super::*;
     use crate::config::headers;
+    use crate::config::model::Compression;
+    use std::time::Duration;
 
     #[test]
     fn the_common_settings_hold_for_both_signals() {

@@ -65,7 +65,7 @@ impl Fixture {
     }
 
     fn snapshot(&self) -> Snapshot {
-        self.ledger.snapshot(KernelCounts::default(), 0)
+        self.ledger.snapshot(KernelCounts::default, 0)
     }
 
     /// Waits for `reached`, for at most an hour of the test's clock.
@@ -140,7 +140,7 @@ async fn a_flush_sends_all_that_waits_and_gives_up_nothing() {
     }
     let ledger = Arc::clone(&fixture.ledger);
     assert_eq!(fixture.exporter.flush(Duration::from_secs(1)).await, Evicted::default());
-    let snapshot = ledger.snapshot(KernelCounts::default(), 0);
+    let snapshot = ledger.snapshot(KernelCounts::default, 0);
     assert_eq!((snapshot.delivered.drops, snapshot.spans.delivered), (100, 50));
 }
 
@@ -152,7 +152,7 @@ async fn a_flush_cuts_the_backoff_short_for_one_more_attempt() {
     let (ledger, before) = (Arc::clone(&fixture.ledger), Instant::now());
     assert_eq!(fixture.exporter.flush(Duration::from_secs(1)).await, Evicted::default());
     assert!(before.elapsed() < Duration::from_millis(100));
-    assert_eq!(ledger.snapshot(KernelCounts::default(), 0).delivered.drops, 2);
+    assert_eq!(ledger.snapshot(KernelCounts::default, 0).delivered.drops, 2);
 }
 
 #[tokio::test(start_paused = true)]
@@ -167,7 +167,7 @@ async fn a_flush_into_an_absent_receiver_tries_once_and_counts_the_rest() {
     assert_eq!(before.elapsed(), Duration::ZERO);
     assert_eq!((evicted.logs.records, evicted.logs.drops), (3, 6));
     assert_eq!(logs.attempts(), 1);
-    let snapshot = ledger.snapshot(KernelCounts::default(), 0);
+    let snapshot = ledger.snapshot(KernelCounts::default, 0);
     assert_eq!((snapshot.evicted.drops, snapshot.waiting.drops), (6, 0));
 }
 

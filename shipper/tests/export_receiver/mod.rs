@@ -116,7 +116,7 @@ pub(crate) async fn closed_address() -> SocketAddr {
 pub(crate) fn destination(url: String) -> Destination {
     Destination {
         url: url.parse().unwrap(),
-        headers: Vec::new(),
+        headers: http::HeaderMap::new(),
         timeout: Duration::from_secs(10),
         compression: Compression::Gzip,
     }

@@ -92,7 +92,7 @@ pub fn biggest() -> DropReport {
     });
     packet.task.comm = long.to_string();
     facts.reason = Some(Arc::clone(&long));
-    facts.interface = Some(Arc::clone(&long));
+    packet.interface_name = Some(long.to_string());
     let frame = Frame { symbol: Some(long), offset: u64::MAX };
     facts.stack = Arc::new(NamedStack { frames: vec![frame; 1000], hash: Some(u64::MAX), truncated: true });
     let mut report = report((packet, facts), u64::MAX);
@@ -120,6 +120,7 @@ fn syn_no_socket() -> Described {
         segments: None,
         direction: Direction::Receive,
         interface_index: Some(2),
+        interface_name: Some("eth0".to_owned()),
         network_namespace: Some(NetworkNamespace { inode: 4_026_531_840, cookie: Some(1) }),
         socket: None,
         task: Task { pid: 0, comm: "swapper/1".to_owned(), cgroup_id: 1 },
@@ -135,7 +136,6 @@ fn syn_no_socket() -> Described {
     let facts = Facts {
         reason: Some("NO_SOCKET".into()),
         stack: Arc::new(named(&frames, Some(0x00ab_34cd_56ef_7890))),
-        interface: Some("eth0".into()),
     };
     (packet, facts)
 }
@@ -154,6 +154,7 @@ fn v6_netfilter_output() -> Described {
         packet_size: Some(1280),
         direction: Direction::Transmit,
         interface_index: None,
+        interface_name: None,
         network_namespace: Some(NetworkNamespace { inode: 4_026_532_256, cookie: None }),
         socket: Some(Socket {
             kind: SocketKind::Full,
@@ -168,7 +169,7 @@ fn v6_netfilter_output() -> Described {
         [("nft_do_chain", 0x2c1), ("nf_hook_slow", 0x42), ("ip6_xmit", 0x3d0), ("tcp_sendmsg", 0x27)];
     let mut stack = named(&frames, Some(u64::MAX));
     stack.truncated = true;
-    (packet, Facts { reason: Some("NETFILTER_DROP".into()), stack: Arc::new(stack), interface: None })
+    (packet, Facts { reason: Some("NETFILTER_DROP".into()), stack: Arc::new(stack) })
 }
 
 /// No headers, no socket, no reason, no symbols.
@@ -186,18 +187,19 @@ fn nothing_known() -> Described {
         segments: None,
         direction: Direction::Unknown,
         interface_index: None,
+        interface_name: None,
         network_namespace: None,
         socket: None,
         task: Task { pid: 812, comm: "sshd".to_owned(), cgroup_id: 1 },
     };
     let frame = Frame { symbol: None, offset: 0 };
     let stack = NamedStack { frames: vec![frame; 2], hash: None, truncated: false };
-    (packet, Facts { reason: None, stack: Arc::new(stack), interface: None })
+    (packet, Facts { reason: None, stack: Arc::new(stack) })
 }
 
 /// A later fragment has no ports; `NOT_SPECIFIED` is a reason that says nothing.
 fn forwarded_gso() -> Described {
-    let (packet, facts) = syn_no_socket();
+    let (packet, _) = syn_no_socket();
     let packet = PacketDrop {
         reason: Some(2),
         flow: Some(Flow {
@@ -212,7 +214,7 @@ fn forwarded_gso() -> Described {
         ..packet
     };
     let stack = named(&[("ip_forward", 0x3e8), ("ip_rcv", 0x53)], Some(7));
-    (packet, Facts { reason: Some("NOT_SPECIFIED".into()), stack: Arc::new(stack), ..facts })
+    (packet, Facts { reason: Some("NOT_SPECIFIED".into()), stack: Arc::new(stack) })
 }
 
 fn other_flows() -> DropSummary {

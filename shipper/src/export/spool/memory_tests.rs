@@ -34,7 +34,7 @@ impl Fixture {
     }
 
     fn snapshot(&self) -> Snapshot {
-        self.ledger.snapshot(KernelCounts::default(), 0)
+        self.ledger.snapshot(KernelCounts::default, 0)
     }
 }
 

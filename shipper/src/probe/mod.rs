@@ -1,0 +1,197 @@
+//! The kernel side: loads `bpf/tcp_drop.bpf.o`, attaches it to the tracepoint `kfree_skb`, and hands out what it fills.
+//!
+//! The parts can live in different tasks: [`Ring`] has the events, [`Counters`] the counts, [`OwnPorts`] tells the
+//! program what traffic is the agent's own. At the end: [`Probe::detach`], drain the ring, read the counters; then they
+//! are exact.
+
+mod counters;
+mod error;
+mod own_ports;
+mod ring;
+
+pub use counters::{Counters, SiteCount};
+pub use error::ProbeError;
+pub use own_ports::OwnPorts;
+pub use ring::Ring;
+
+use crate::btf::{self, Btf};
+use crate::config::model;
+use aya::maps::{MapData, RingBuf};
+use aya::programs::{BtfTracePoint, tp_btf::BtfTracePointLinkId};
+use aya::{Ebpf, EbpfLoader};
+use error::Step;
+use rustix::thread::{MembarrierCommand, membarrier};
+use std::collections::BTreeMap;
+use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
+
+static OBJECT: &[u8] =
+    aya::include_bytes_aligned!(concat!(env!("CARGO_MANIFEST_DIR"), "/../bpf/tcp_drop.bpf.o"));
+
+const TRACEPOINT: &str = "kfree_skb";
+
+/// A program of the object, for kernels whose tracepoint has its arguments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Variant {
+    program: &'static str,
+    /// Parameters of `btf_trace_kfree_skb`, `__data` included.
+    parameters: usize,
+    has_reason: bool,
+}
+
+/// Best first. A kernel runs each that wants no more than it passes.
+const VARIANTS: [Variant; 2] = [
+    Variant { program: "kfree_skb_rx_sk", parameters: 5, has_reason: true },
+    Variant { program: "kfree_skb_reason", parameters: 4, has_reason: true },
+];
+
+impl Variant {
+    fn for_parameters(parameters: usize) -> Option<Self> {
+        VARIANTS.into_iter().find(|variant| variant.parameters <= parameters)
+    }
+}
+
+/// The program in the kernel and its maps.
+pub struct Probe {
+    ebpf: Ebpf,
+    variant: Variant,
+    link: Option<BtfTracePointLinkId>,
+    ring: Option<RingBuf<MapData>>,
+    counters: Counters,
+    own_ports: OwnPorts,
+    reason_names: BTreeMap<u32, String>,
+}
+
+impl Probe {
+    /// Loads the program for the running kernel, not attached yet.
+    ///
+    /// # Errors
+    /// If the process lacks the rights or the memory, the kernel shows no BTF, is too old, or refuses the program.
+    pub fn load(settings: &model::Probe) -> Result<Self, ProbeError> {
+        let kernel_btf = Btf::of_kernel().map_err(ProbeError::Btf)?;
+        let variant = kernel_btf
+            .parameter_count(&format!("btf_trace_{TRACEPOINT}"))
+            .and_then(Variant::for_parameters)
+            .ok_or_else(ProbeError::too_old)?;
+        let reason_names = btf::reason_names(&kernel_btf);
+        drop(kernel_btf);
+
+        let aya_btf = aya::Btf::from_sys_fs().map_err(|error| ProbeError::of_load(error.into(), settings))?;
+        let agent_netns = current_netns().map_err(ProbeError::Namespace)?;
+        let stack_depth = u32::from(settings.stack_depth);
+        let mut ebpf = EbpfLoader::new()
+            .btf(Some(&aya_btf))
+            .override_global("agent_netns", &agent_netns, true)
+            .override_global("stack_depth", &stack_depth, true)
+            .map_max_entries("ring", settings.ring_bytes)
+            .load(OBJECT)
+            .map_err(|error| ProbeError::of_load(error, settings))?;
+
+        let program = program(&mut ebpf, variant)?;
+        program.load(TRACEPOINT, &aya_btf).map_err(|error| ProbeError::of_program(error, Step::Load))?;
+        let program_fd = program
+            .fd()
+            .map_err(|error| ProbeError::of_program(error, Step::Load))?
+            .as_fd()
+            .try_clone_to_owned()
+            .map_err(ProbeError::FileDescriptor)?;
+
+        let ledger = take_map(&mut ebpf, "ledger")?;
+        let sites = take_map(&mut ebpf, "sites")?;
+        Ok(Self {
+            variant,
+            link: None,
+            ring: Some(RingBuf::try_from(take_map(&mut ebpf, "ring")?)?),
+            counters: Counters::new(ledger, sites, program_fd, variant.has_reason)?,
+            own_ports: OwnPorts::new(take_map(&mut ebpf, "own_ports")?, agent_netns)?,
+            reason_names,
+            ebpf,
+        })
+    }
+
+    /// Attaches the program: from here on drops are seen. Does nothing if it is attached.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn attach(&mut self) -> Result<(), ProbeError> {
+        if self.link.is_none() {
+            let attached = program(&mut self.ebpf, self.variant)?.attach();
+            self.link = Some(attached.map_err(|error| ProbeError::of_program(error, Step::Attach))?);
+        }
+        Ok(())
+    }
+
+    /// Detaches the program: once it returns, no event is under way. Ring and counters stay readable.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn detach(&mut self) -> Result<(), ProbeError> {
+        let Some(link) = self.link.take() else { return Ok(()) };
+        let detached = program(&mut self.ebpf, self.variant)?.detach(link);
+        detached.map_err(|error| ProbeError::of_program(error, Step::Detach))?;
+        // Programs run under RCU, and this command waits for a grace period (kernel/sched/membarrier.c). Kernels with
+        // nohz_full lack it; there an event that began microseconds ago may still be counted.
+        let _ = membarrier(MembarrierCommand::Global);
+        Ok(())
+    }
+
+    /// The events, once: `None` when they were taken before.
+    ///
+    /// # Errors
+    /// If the ring cannot be polled.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime with I/O.
+    pub fn take_ring(&mut self) -> Result<Option<Ring>, ProbeError> {
+        self.ring.take().map(Ring::new).transpose().map_err(ProbeError::FileDescriptor)
+    }
+
+    /// The counts.
+    pub fn counters(&self) -> Counters {
+        self.counters.clone()
+    }
+
+    /// The register of the agent's own ports.
+    pub fn own_ports(&self) -> OwnPorts {
+        self.own_ports.clone()
+    }
+
+    /// Name of the program that was chosen for this kernel.
+    pub fn program_name(&self) -> &'static str {
+        self.variant.program
+    }
+
+    /// This kernel's drop reasons, by number: see [`btf::reason_names`].
+    pub fn reason_names(&self) -> &BTreeMap<u32, String> {
+        &self.reason_names
+    }
+}
+
+fn program(ebpf: &mut Ebpf, variant: Variant) -> Result<&mut BtfTracePoint, ProbeError> {
+    let program = ebpf.program_mut(variant.program).ok_or(ProbeError::Object(variant.program))?;
+    program.try_into().map_err(|_| ProbeError::Object(variant.program))
+}
+
+fn take_map(ebpf: &mut Ebpf, name: &'static str) -> Result<aya::maps::Map, ProbeError> {
+    ebpf.take_map(name).ok_or(ProbeError::Object(name))
+}
+
+/// Inode of this thread's network namespace.
+fn current_netns() -> std::io::Result<u32> {
+    let inode = std::fs::metadata("/proc/thread-self/ns/net")?.ino();
+    u32::try_from(inode).map_err(std::io::Error::other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_variant_takes_as_many_arguments_as_the_kernel_passes() {
+        let program = |parameters| Variant::for_parameters(parameters).map(|variant| variant.program);
+        assert_eq!(program(3), None);
+        assert_eq!(program(4), Some("kfree_skb_reason"));
+        assert_eq!(program(5), Some("kfree_skb_rx_sk"));
+        assert_eq!(program(6), Some("kfree_skb_rx_sk"));
+    }
+}

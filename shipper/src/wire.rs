@@ -1,0 +1,416 @@
+//! What the probe sends: the structs of `bpf/tcp_drop.h`, and [`decode`].
+//!
+//! `tests/bpf_object.rs` compares these layouts with the BTF of the compiled object.
+
+use crate::packet_drop::{
+    BootTime, Direction, Flow, IpVersion, NetworkNamespace, PacketDrop, Ports, Socket, SocketKind, Task,
+    TcpFlags, TcpHeader, TcpState,
+};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// Most stack frames of an event.
+pub const STACK_DEPTH: usize = 64;
+/// Slots for drop sites, besides the last one that takes what finds none.
+pub const SITES: u32 = 512;
+
+/// `enum tcp_drop_present`
+pub mod present {
+    #![allow(missing_docs)]
+    pub const REASON: u32 = 1 << 0;
+    pub const ADDRESSES: u32 = 1 << 1;
+    pub const PORTS: u32 = 1 << 2;
+    pub const TCP_HEADER: u32 = 1 << 3;
+    pub const PACKET_SIZE: u32 = 1 << 4;
+    pub const INTERFACE: u32 = 1 << 5;
+    pub const NETNS: u32 = 1 << 6;
+    pub const NETNS_COOKIE: u32 = 1 << 7;
+    pub const SOCKET: u32 = 1 << 8;
+    pub const SOCKET_COOKIE: u32 = 1 << 9;
+    pub const SOCKET_CGROUP: u32 = 1 << 10;
+    pub const STACK_TRUNCATED: u32 = 1 << 11;
+    /// All that this version knows.
+    pub const ALL: u32 = (1 << 12) - 1;
+}
+
+/// `struct tcp_drop_event`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+#[allow(missing_docs)]
+pub struct TcpDropEvent {
+    pub boot_ns: u64,
+    pub site: u64,
+    pub netns_cookie: u64,
+    pub socket_cookie: u64,
+    pub socket_cgroup: u64,
+    pub task_cgroup: u64,
+    pub present: u32,
+    pub reason: u32,
+    pub netns_inode: u32,
+    pub interface_index: u32,
+    pub packet_size: u32,
+    pub seq: u32,
+    pub ack: u32,
+    pub pid: u32,
+    pub window: u16,
+    pub tcp_flags: u16,
+    pub source_port: u16,
+    pub destination_port: u16,
+    pub segments: u16,
+    pub stack_frames: u16,
+    pub ip_version: u8,
+    pub direction: u8,
+    pub socket_kind: u8,
+    pub socket_state: u8,
+    pub source: [u8; 16],
+    pub destination: [u8; 16],
+    pub comm: [u8; 16],
+}
+
+/// `struct tcp_drop_ledger`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+#[allow(missing_docs)]
+pub struct TcpDropLedger {
+    pub seen: u64,
+    pub filtered: u64,
+    pub own: u64,
+    pub suppressed: u64,
+    pub ring_lost: u64,
+    pub admitted: u64,
+}
+
+/// `struct tcp_drop_site`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+#[allow(missing_docs)]
+pub struct TcpDropSite {
+    pub site: u64,
+    pub reason: u32,
+    pub _padding: u32,
+    pub seen: u64,
+    pub bytes: u64,
+    pub suppressed: u64,
+    pub ring_lost: u64,
+}
+
+/// `struct tcp_drop_own_port`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+#[allow(missing_docs)]
+pub struct TcpDropOwnPort {
+    pub netns_inode: u32,
+    pub local_port: u16,
+    pub peer_port: u16,
+}
+
+/// Why bytes are no event. The probe and this code come in one binary, so it is a bug or damaged bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum DecodeError {
+    #[error("the event has {0} bytes, fewer than its header")]
+    Short(usize),
+    #[error("the event says it has {frames} stack frames, but {bytes} bytes follow its header")]
+    Stack { frames: u16, bytes: usize },
+    #[error("the event has the unknown {field} {value}")]
+    Unknown { field: &'static str, value: u32 },
+}
+
+fn unknown(field: &'static str, value: impl Into<u32>) -> DecodeError {
+    DecodeError::Unknown { field, value: value.into() }
+}
+
+/// The drop that the probe's bytes describe.
+///
+/// # Errors
+/// If the bytes are not a whole event, or have a value that has no meaning.
+pub fn decode(bytes: &[u8]) -> Result<PacketDrop, DecodeError> {
+    let (event, rest) = TcpDropEvent::read_from_prefix(bytes).map_err(|_| DecodeError::Short(bytes.len()))?;
+    if event.present & !present::ALL != 0 {
+        return Err(unknown("field bits", event.present));
+    }
+    let flow = event.flow()?;
+    Ok(PacketDrop {
+        time: BootTime(event.boot_ns),
+        site: event.site,
+        reason: event.if_present(present::REASON, event.reason),
+        stack: event.stack(rest)?,
+        stack_truncated: event.has(present::STACK_TRUNCATED),
+        ip_version: flow.as_ref().map(|flow| match flow.source {
+            IpAddr::V4(_) => IpVersion::V4,
+            IpAddr::V6(_) => IpVersion::V6,
+        }),
+        flow,
+        tcp: event.if_present(
+            present::TCP_HEADER,
+            TcpHeader {
+                seq: event.seq,
+                ack: event.ack,
+                window: event.window,
+                flags: TcpFlags(event.tcp_flags),
+            },
+        ),
+        packet_size: event.if_present(present::PACKET_SIZE, event.packet_size),
+        segments: (event.segments > 1).then_some(event.segments),
+        direction: event.direction()?,
+        interface_index: event.if_present(present::INTERFACE, event.interface_index),
+        interface_name: None,
+        network_namespace: event.if_present(
+            present::NETNS,
+            NetworkNamespace {
+                inode: event.netns_inode,
+                cookie: event.if_present(present::NETNS_COOKIE, event.netns_cookie),
+            },
+        ),
+        socket: event.socket()?,
+        task: Task { pid: event.pid, comm: event.comm(), cgroup_id: event.task_cgroup },
+    })
+}
+
+impl TcpDropEvent {
+    fn has(&self, bit: u32) -> bool {
+        self.present & bit != 0
+    }
+
+    fn if_present<T>(&self, bit: u32, value: T) -> Option<T> {
+        self.has(bit).then_some(value)
+    }
+
+    fn stack(&self, rest: &[u8]) -> Result<Vec<u64>, DecodeError> {
+        let (frames, remainder) = rest.as_chunks();
+        if !remainder.is_empty()
+            || frames.len() != usize::from(self.stack_frames)
+            || frames.len() > STACK_DEPTH
+        {
+            return Err(DecodeError::Stack { frames: self.stack_frames, bytes: rest.len() });
+        }
+        Ok(frames.iter().copied().map(u64::from_ne_bytes).collect())
+    }
+
+    fn flow(&self) -> Result<Option<Flow>, DecodeError> {
+        if !self.has(present::ADDRESSES) {
+            return Ok(None);
+        }
+        let address = |bytes: [u8; 16]| match (self.ip_version, bytes) {
+            (4, [a, b, c, d, ..]) => Ok(IpAddr::from(Ipv4Addr::new(a, b, c, d))),
+            (6, bytes) => Ok(IpAddr::from(Ipv6Addr::from(bytes))),
+            (version, _) => Err(unknown("IP version", version)),
+        };
+        let ports = Ports { source: self.source_port, destination: self.destination_port };
+        Ok(Some(Flow {
+            source: address(self.source)?,
+            destination: address(self.destination)?,
+            ports: self.if_present(present::PORTS, ports),
+        }))
+    }
+
+    fn direction(&self) -> Result<Direction, DecodeError> {
+        match self.direction {
+            0 => Ok(Direction::Unknown),
+            1 => Ok(Direction::Receive),
+            2 => Ok(Direction::Transmit),
+            3 => Ok(Direction::Forward),
+            other => Err(unknown("direction", other)),
+        }
+    }
+
+    fn socket(&self) -> Result<Option<Socket>, DecodeError> {
+        if !self.has(present::SOCKET) {
+            return Ok(None);
+        }
+        let kind = match self.socket_kind {
+            1 => SocketKind::Full,
+            2 => SocketKind::Request,
+            3 => SocketKind::TimeWait,
+            4 => SocketKind::Listener,
+            other => return Err(unknown("socket kind", other)),
+        };
+        let state = TcpState::from_kernel(self.socket_state)
+            .ok_or_else(|| unknown("socket state", self.socket_state))?;
+        Ok(Some(Socket {
+            kind,
+            state,
+            cookie: self.if_present(present::SOCKET_COOKIE, self.socket_cookie),
+            cgroup_id: self.if_present(present::SOCKET_CGROUP, self.socket_cgroup),
+        }))
+    }
+
+    fn comm(&self) -> String {
+        let end = self.comm.iter().position(|&byte| byte == 0).unwrap_or(self.comm.len());
+        String::from_utf8_lossy(&self.comm[..end]).into_owned()
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn full_event() -> TcpDropEvent {
+        let mut event = TcpDropEvent {
+            boot_ns: 7,
+            site: 0xffff_ffff_8100_0000,
+            netns_cookie: 11,
+            socket_cookie: 12,
+            socket_cgroup: 13,
+            task_cgroup: 14,
+            present: present::ALL,
+            reason: 3,
+            netns_inode: 0xf000_0000,
+            interface_index: 2,
+            packet_size: 60,
+            seq: 21,
+            ack: 22,
+            pid: 23,
+            window: 24,
+            tcp_flags: 0x102,
+            source_port: 40000,
+            destination_port: 80,
+            segments: 3,
+            stack_frames: 2,
+            ip_version: 4,
+            direction: 1,
+            socket_kind: 1,
+            socket_state: 1,
+            ..TcpDropEvent::default()
+        };
+        event.source[..4].copy_from_slice(&[10, 0, 0, 1]);
+        event.destination[..4].copy_from_slice(&[10, 0, 0, 2]);
+        event.comm[..4].copy_from_slice(b"curl");
+        event
+    }
+
+    fn bytes_of(event: &TcpDropEvent, stack: &[u64]) -> Vec<u8> {
+        let mut bytes = event.as_bytes().to_vec();
+        bytes.extend(stack.iter().flat_map(|frame| frame.to_ne_bytes()));
+        bytes
+    }
+
+    #[test]
+    fn a_full_event_is_decoded() {
+        let drop = decode(&bytes_of(&full_event(), &[1, 2])).unwrap();
+        let expected = PacketDrop {
+            time: BootTime(7),
+            site: 0xffff_ffff_8100_0000,
+            reason: Some(3),
+            stack: vec![1, 2],
+            stack_truncated: true,
+            ip_version: Some(IpVersion::V4),
+            flow: Some(Flow {
+                source: [10, 0, 0, 1].into(),
+                destination: [10, 0, 0, 2].into(),
+                ports: Some(Ports { source: 40000, destination: 80 }),
+            }),
+            tcp: Some(TcpHeader { seq: 21, ack: 22, window: 24, flags: TcpFlags(0x102) }),
+            packet_size: Some(60),
+            segments: Some(3),
+            direction: Direction::Receive,
+            interface_index: Some(2),
+            interface_name: None,
+            network_namespace: Some(NetworkNamespace { inode: 0xf000_0000, cookie: Some(11) }),
+            socket: Some(Socket {
+                kind: SocketKind::Full,
+                state: TcpState::Established,
+                cookie: Some(12),
+                cgroup_id: Some(13),
+            }),
+            task: Task { pid: 23, comm: "curl".to_owned(), cgroup_id: 14 },
+        };
+        assert_eq!(drop, expected);
+    }
+
+    #[test]
+    fn what_is_not_present_is_none() {
+        let event = TcpDropEvent { present: 0, segments: 1, stack_frames: 0, ..full_event() };
+        let drop = decode(&bytes_of(&event, &[])).unwrap();
+        let told = (drop.reason, drop.flow, drop.tcp, drop.packet_size, drop.interface_index);
+        assert_eq!(told, (None, None, None, None, None));
+        let told =
+            (drop.network_namespace, drop.socket, drop.segments, drop.ip_version, drop.stack_truncated);
+        assert_eq!(told, (None, None, None, None, false));
+    }
+
+    #[test]
+    fn a_mapped_address_stays_as_in_the_packet() {
+        let mapped: Ipv6Addr = "::ffff:10.0.0.1".parse().unwrap();
+        let event = TcpDropEvent { ip_version: 6, source: mapped.octets(), ..full_event() };
+        let drop = decode(&bytes_of(&event, &[1, 2])).unwrap();
+        assert_eq!(drop.flow.unwrap().source, IpAddr::V6(mapped));
+    }
+
+    #[test]
+    fn a_name_without_an_end_or_in_no_encoding_is_shown_as_far_as_it_goes() {
+        let event = TcpDropEvent { comm: [b'x'; 16], ..full_event() };
+        assert_eq!(decode(&bytes_of(&event, &[1, 2])).unwrap().task.comm, "x".repeat(16));
+        let event = TcpDropEvent { comm: [0xff; 16], ..full_event() };
+        assert_eq!(decode(&bytes_of(&event, &[1, 2])).unwrap().task.comm.chars().count(), 16);
+    }
+
+    #[test]
+    fn bytes_of_the_wrong_length_are_refused() {
+        let bytes = bytes_of(&full_event(), &[1, 2]);
+        let header = size_of::<TcpDropEvent>();
+        for length in (0..bytes.len()).chain([bytes.len() + 1, bytes.len() + 8]) {
+            let mut cut = bytes.clone();
+            cut.resize(length, 0);
+            let error = decode(&cut).unwrap_err();
+            if length < header {
+                assert_eq!(error, DecodeError::Short(length));
+            } else {
+                assert_eq!(error, DecodeError::Stack { frames: 2, bytes: length - header });
+            }
+        }
+    }
+
+    #[test]
+    fn a_stack_deeper_than_the_probe_sends_is_refused() {
+        let event = TcpDropEvent { stack_frames: 65, ..full_event() };
+        assert!(matches!(decode(&bytes_of(&event, &[0; 65])), Err(DecodeError::Stack { frames: 65, .. })));
+    }
+
+    #[test]
+    fn values_without_a_meaning_are_refused() {
+        let event = full_event();
+        for (field, event) in [
+            ("field bits", TcpDropEvent { present: 1 << 12, ..event }),
+            ("IP version", TcpDropEvent { ip_version: 5, ..event }),
+            ("direction", TcpDropEvent { direction: 4, ..event }),
+            ("socket kind", TcpDropEvent { socket_kind: 0, ..event }),
+            ("socket state", TcpDropEvent { socket_state: 13, ..event }),
+        ] {
+            let error = decode(&bytes_of(&event, &[1, 2])).unwrap_err();
+            assert!(matches!(error, DecodeError::Unknown { field: found, .. } if found == field), "{error}");
+        }
+    }
+
+    #[test]
+    fn bytes_are_read_wherever_they_lie() {
+        let bytes = bytes_of(&full_event(), &[1, 2]);
+        for offset in 0..8 {
+            let mut shifted = vec![0; offset];
+            shifted.extend_from_slice(&bytes);
+            assert_eq!(decode(&shifted[offset..]), decode(&bytes));
+        }
+    }
+
+    #[test]
+    fn no_bytes_make_it_panic() {
+        let mut state = 0x2545_f491_4f6c_dd1d_u64;
+        let mut random = move || {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state
+        };
+        for _ in 0..20_000 {
+            let length = usize::try_from(random() % 700).unwrap();
+            let bytes: Vec<u8> = (0..length).map(|_| random().to_le_bytes()[0]).collect();
+            let _ = decode(&bytes);
+
+            let mut event = bytes_of(&full_event(), &[1, 2]);
+            let position = usize::try_from(random()).unwrap() % event.len();
+            event[position] = random().to_le_bytes()[0];
+            let _ = decode(&event);
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! The committed BPF object is what its sources give, wherever they lie, and its structs are those of `wire`.
+#![allow(clippy::unwrap_used)]
+
+use object::{Object, ObjectSection};
+use std::mem::offset_of;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use tcpdrop_otel::btf::{Btf, Member};
+use tcpdrop_otel::wire::{TcpDropEvent, TcpDropLedger, TcpDropOwnPort, TcpDropSite};
+
+fn sources() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../bpf")
+}
+
+fn object_bytes() -> Vec<u8> {
+    std::fs::read(sources().join("tcp_drop.bpf.o")).unwrap()
+}
+
+fn object_btf() -> Btf {
+    let bytes = object_bytes();
+    let file = object::File::parse(&*bytes).unwrap();
+    Btf::parse(file.section_by_name(".BTF").unwrap().data().unwrap().to_vec()).unwrap()
+}
+
+#[test]
+fn the_committed_object_is_what_the_sources_give_in_any_folder() {
+    let elsewhere = tempfile::tempdir().unwrap();
+    for file in std::fs::read_dir(sources()).unwrap() {
+        let file = file.unwrap();
+        std::fs::copy(file.path(), elsewhere.path().join(file.file_name())).unwrap();
+    }
+    for folder in [sources().as_path(), elsewhere.path()] {
+        let output = Command::new("make").arg("-C").arg(folder).arg("check").output();
+        let Ok(output) = output else {
+            println!("skipped: no make");
+            return;
+        };
+        let said = String::from_utf8_lossy(&output.stdout);
+        if said.contains("not compared:") {
+            println!("skipped: {said}");
+            return;
+        }
+        assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+#[test]
+fn the_object_names_no_folder_of_the_machine_it_was_built_on() {
+    let bytes = object_bytes();
+    let strings = bytes.split(|byte| !(b' '..=b'~').contains(byte));
+    let paths: Vec<_> = strings
+        .filter(|string| string.len() > 4 && string.starts_with(b"/") && string[1..].contains(&b'/'))
+        .map(String::from_utf8_lossy)
+        .collect();
+    assert!(paths.is_empty(), "{paths:?}");
+}
+
+/// The members of a struct of `wire`, as BTF would have them.
+macro_rules! members {
+    ($type:ty: $($field:ident),+ $(,)?) => {{
+        let value = <$type>::default();
+        vec![$(Member {
+            name: stringify!($field).to_owned(),
+            offset: offset_of!($type, $field),
+            size: Some(size_of_val(&value.$field)),
+        }),+]
+    }};
+}
+
+#[test]
+fn structs_lie_in_memory_as_in_the_object() {
+    let btf = object_btf();
+    let check = |name: &str, size: usize, members: Vec<Member>| {
+        assert_eq!(btf.struct_size(name), Some(size), "{name}");
+        assert_eq!(btf.struct_members(name).unwrap(), members, "{name}");
+    };
+    check(
+        "tcp_drop_event",
+        size_of::<TcpDropEvent>(),
+        members!(TcpDropEvent: boot_ns, site, netns_cookie, socket_cookie, socket_cgroup, task_cgroup, present, reason,
+            netns_inode, interface_index, packet_size, seq, ack, pid, window, tcp_flags, source_port,
+            destination_port, segments, stack_frames, ip_version, direction, socket_kind, socket_state, source,
+            destination, comm),
+    );
+    check(
+        "tcp_drop_ledger",
+        size_of::<TcpDropLedger>(),
+        members!(TcpDropLedger: seen, filtered, own, suppressed, ring_lost, admitted),
+    );
+    check(
+        "tcp_drop_site",
+        size_of::<TcpDropSite>(),
+        members!(TcpDropSite: site, reason, _padding, seen, bytes, suppressed, ring_lost),
+    );
+    check(
+        "tcp_drop_own_port",
+        size_of::<TcpDropOwnPort>(),
+        members!(TcpDropOwnPort: netns_inode, local_port, peer_port),
+    );
+}
