@@ -86,6 +86,7 @@ struct sock_cgroup_data {
 struct sock {
 	struct sock_common __sk_common;
 	__u16 sk_protocol;
+	__u16 sk_type;
 	struct sock_cgroup_data sk_cgrp_data;
 };
 
@@ -113,6 +114,8 @@ struct sk_buff {
 
 #define AF_INET 2
 #define AF_INET6 10
+
+#define SOCK_STREAM 1
 
 #define ETH_P_IP 0x0800
 #define ETH_P_IPV6 0x86DD

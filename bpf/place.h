@@ -48,8 +48,8 @@ static __always_inline bool is_full(__u8 state)
 	return state != TCP_NEW_SYN_RECV && state != TCP_TIME_WAIT;
 }
 
-/* Fills `socket` if `sock` is one of TCP's, but not one of the kernel's own
- * that send answers, which have no port. */
+/* Fills `socket` if `sock` is one of TCP's. Raw sockets can have its protocol,
+ * too: the kernel answers closed ports through one. */
 static __always_inline void read_socket(struct sock *sock, struct socket *socket)
 {
 	if (!sock)
@@ -58,12 +58,11 @@ static __always_inline void read_socket(struct sock *sock, struct socket *socket
 	if (socket->family != AF_INET && socket->family != AF_INET6)
 		return;
 	socket->state = READ(sock->__sk_common.skc_state);
-	if (is_full(socket->state) && READ(sock->sk_protocol) != IPPROTO_TCP)
+	if (is_full(socket->state) &&
+	    (READ(sock->sk_protocol) != IPPROTO_TCP || READ(sock->sk_type) != SOCK_STREAM))
 		return;
 	socket->local_port = READ(sock->__sk_common.skc_num);
 	socket->peer_port = ntohs(READ(sock->__sk_common.skc_dport));
-	if (!socket->local_port)
-		return;
 	socket->net = READ(sock->__sk_common.skc_net.net);
 	if (is_namespace(socket->net))
 		socket->sock = sock;
@@ -150,7 +149,8 @@ static __always_inline bool is_sender_elsewhere(const struct socket *socket, con
 	return socket->local_port == event->source_port && socket->peer_port == event->destination_port;
 }
 
-/* The flow as the socket knows it, where the packet has no header to tell. */
+/* The flow as the socket knows it, where the packet has no header to tell. A
+ * listener knows no peer. */
 static __always_inline void flow_from_socket(const struct socket *socket, struct tcp_drop_event *event)
 {
 	struct sock *sock = socket->sock;
@@ -160,26 +160,28 @@ static __always_inline void flow_from_socket(const struct socket *socket, struct
 
 	if (!received && event->direction != TCP_DROP_DIRECTION_TRANSMIT)
 		return;
-	/* A listener knows no peer. */
-	if (socket->state == TCP_LISTEN)
-		return;
 	struct in6_addr peer6 = READ(sock->__sk_common.skc_v6_daddr);
 	const __u32 *words = (const __u32 *)&peer6;
 	bool mapped = !words[0] && !words[1] && words[2] == ntohl(0xffff);
 	if (socket->family == AF_INET6 && !mapped) {
 		struct in6_addr local6 = READ(sock->__sk_common.skc_v6_rcv_saddr);
+		if (!words[0] && !words[1] && !words[2] && !words[3])
+			return;
 		event->ip_version = 6;
 		__builtin_memcpy(local, &local6, sizeof(local6));
 		__builtin_memcpy(peer, &peer6, sizeof(peer6));
 	} else {
 		__be32 local4 = READ(sock->__sk_common.skc_rcv_saddr);
 		__be32 peer4 = READ(sock->__sk_common.skc_daddr);
+		if (!peer4)
+			return;
 		event->ip_version = 4;
 		__builtin_memcpy(local, &local4, sizeof(local4));
 		__builtin_memcpy(peer, &peer4, sizeof(peer4));
 	}
 	event->present |= TCP_DROP_HAS_ADDRESSES;
-	if (event->present & TCP_DROP_HAS_PORTS)
+	/* A closed socket has given its port back. */
+	if (event->present & TCP_DROP_HAS_PORTS || !socket->local_port || !socket->peer_port)
 		return;
 	event->source_port = received ? socket->peer_port : socket->local_port;
 	event->destination_port = received ? socket->local_port : socket->peer_port;

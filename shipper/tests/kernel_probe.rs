@@ -37,6 +37,11 @@ fn run(program: &str, arguments: &str) {
     assert!(output.status.success(), "{program} {arguments}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
+fn run_line(line: &str) {
+    let (program, arguments) = line.split_once(' ').unwrap();
+    run(program, arguments);
+}
+
 fn own_netns() -> u32 {
     std::fs::metadata("/proc/thread-self/ns/net").unwrap().ino().try_into().unwrap()
 }
@@ -194,7 +199,7 @@ fn the_stack_is_cut_where_the_settings_say() {
     });
 }
 
-/// An established connection over a veth pair: the client in this namespace, the server in the thread's own.
+/// An established connection over a veth pair, the client in this namespace, the server in that of a thread.
 struct Connection {
     client: TcpStream,
     server: TcpStream,
@@ -218,13 +223,12 @@ impl Connection {
             // SAFETY: the thread shares no file descriptor table that this would part.
             unsafe { unshare_unsafe(UnshareFlags::NEWNET) }.unwrap();
             thread_id.send((gettid(), own_netns())).unwrap();
-            let first = orders.recv().unwrap();
-            run("ip", &first);
+            // The first order comes when the interface is there.
+            run_line(&orders.recv().unwrap());
             run("ip", "link set server up");
             listening.send(TcpListener::bind((Self::SERVER, Self::PORT)).unwrap()).unwrap();
             for order in orders {
-                let (program, arguments) = order.split_once(' ').unwrap();
-                run(program, arguments);
+                run_line(&order);
                 ready.send(()).unwrap();
             }
         });
@@ -233,7 +237,7 @@ impl Connection {
         run("ip", &format!("link add client type veth peer name server netns {peer}"));
         run("ip", &format!("address add {}/24 dev client", Self::CLIENT));
         run("ip", "link set client up");
-        commands.send(format!("address add {}/24 dev server", Self::SERVER)).unwrap();
+        commands.send(format!("ip address add {}/24 dev server", Self::SERVER)).unwrap();
         let listener: TcpListener = listener.recv().unwrap();
         let client = TcpStream::connect((Self::SERVER, Self::PORT)).unwrap();
         let (server, _) = listener.accept().unwrap();
@@ -288,8 +292,7 @@ fn what_a_firewall_drops_of_a_connection_names_the_connection() {
         expect(&drops[0], Direction::Receive, server_cookie);
 
         let client_cookie = socket_cookie(&connection.client).unwrap();
-        run_nft(DROP_OUTPUT);
-        connection.client.write_all(b"").unwrap();
+        run_line(DROP_OUTPUT);
         // What was lost is sent again, into the rule on the way out.
         let drops = bench.collect(1, is_in(own_netns()));
         expect(&drops[0], Direction::Transmit, client_cookie);
@@ -297,7 +300,43 @@ fn what_a_firewall_drops_of_a_connection_names_the_connection() {
     });
 }
 
-fn run_nft(rule: &str) {
-    let (program, arguments) = rule.split_once(' ').unwrap();
-    run(program, arguments);
+#[test]
+fn a_packet_whose_route_is_gone_has_its_sockets_flow_and_no_size() {
+    in_namespace(|| {
+        let mut bench = Bench::new(&model::Probe::default());
+        let mut connection = Connection::new();
+        run("ip", "route flush dev client");
+        connection.client.write_all(b"hello").unwrap();
+        let drops = bench.collect(1, is_in(own_netns()));
+        let flow = drops[0].flow.unwrap();
+        let ports = flow.ports.unwrap();
+        assert_eq!(flow.source, IpAddr::from(Connection::CLIENT));
+        assert_eq!(flow.destination, IpAddr::from(Connection::SERVER));
+        assert_eq!(ports.source, connection.client.local_addr().unwrap().port());
+        assert_eq!(ports.destination, Connection::PORT);
+        assert_eq!(drops[0].tcp.unwrap().flags.names().collect::<Vec<_>>(), ["PSH", "ACK"]);
+        assert_eq!((drops[0].direction, drops[0].packet_size), (Direction::Transmit, None));
+    });
+}
+
+#[test]
+fn a_segment_purged_with_its_closed_socket_has_a_namespace_and_a_state() {
+    in_namespace(|| {
+        std::fs::write("/proc/sys/net/ipv4/tcp_fin_timeout", "120").unwrap();
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let mut bench = Bench::new(&model::Probe::default());
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (server, _) = listener.accept().unwrap();
+        let client_port = client.local_addr().unwrap().port();
+        // The first closer never reads the other's FIN. Its socket waits for it whole, since a timewait socket would
+        // last no longer.
+        drop(client);
+        drop(server);
+        let drops = bench.collect(1, is_in(own_netns()));
+        assert_eq!(drops[0].direction, Direction::Receive);
+        assert_eq!(drops[0].flow.unwrap().ports.unwrap().destination, client_port);
+        assert_eq!(drops[0].packet_size, Some(52));
+        let socket = drops[0].socket.unwrap();
+        assert_eq!((socket.kind, socket.state), (SocketKind::Full, TcpState::Close));
+    });
 }
