@@ -52,6 +52,7 @@ static long (*bpf_ringbuf_output)(void *ring, void *data, __u64 size, __u64 flag
 		_value;                                                    \
 	})
 
+#define FIELD_OFFSET(field) __builtin_preserve_field_info(field, 0)
 #define FIELD_EXISTS(field) __builtin_preserve_field_info(field, 2)
 
 #define ntohs(x) __builtin_bswap16(x)

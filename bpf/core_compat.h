@@ -15,9 +15,18 @@ struct ns_common {
 
 struct net_device;
 
+struct hlist_node {
+	struct hlist_node *next;
+};
+
+struct hlist_head {
+	struct hlist_node *first;
+};
+
 struct net {
 	struct ns_common ns;
 	struct net_device *loopback_dev;
+	struct hlist_head *dev_index_head;
 	__u64 net_cookie; /* 5.12 */
 };
 
@@ -26,8 +35,10 @@ typedef struct {
 } possible_net_t;
 
 struct net_device {
+	char name[16];
 	int ifindex;
 	possible_net_t nd_net;
+	struct hlist_node index_hlist;
 };
 
 struct dst_ops {
@@ -111,6 +122,8 @@ struct sk_buff {
 };
 
 #pragma clang attribute pop
+
+#define NETDEV_HASHENTRIES 256 /* include/linux/netdevice.h */
 
 #define AF_INET 2
 #define AF_INET6 10

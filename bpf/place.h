@@ -10,6 +10,8 @@
 #ifndef PLACE_H
 #define PLACE_H
 
+#define HASH_CHAIN_MAX 8
+
 /* A TCP socket, as far as it was asked before admission. */
 struct socket {
 	struct sock *sock; /* NULL: none */
@@ -118,6 +120,35 @@ static __always_inline __u32 find_interface(struct sk_buff *skb, const struct pl
 	if (place->device && (READ(skb->dev) == place->device || !skb->skb_iif))
 		return READ(place->device->ifindex);
 	return skb->skb_iif;
+}
+
+/* The device with this index, among those that share its hash chain. */
+static __always_inline struct net_device *device_by_index(struct net *net, __u32 index)
+{
+	struct hlist_head *heads = READ(net->dev_index_head);
+	struct hlist_node *node = NULL;
+
+	bpf_probe_read_kernel(&node, sizeof(node), (void *)heads + index % NETDEV_HASHENTRIES * sizeof(node));
+	for (int i = 0; i < HASH_CHAIN_MAX && node; i++) {
+		struct net_device *device = (void *)node - FIELD_OFFSET(((struct net_device *)0)->index_hlist);
+		if (READ(device->ifindex) == (int)index)
+			return device;
+		node = READ(node->next);
+	}
+	return NULL;
+}
+
+/* The name at this moment: user space may come too late, and may not see the namespace. */
+static __always_inline void name_interface(const struct place *place, struct tcp_drop_event *event)
+{
+	struct net_device *device = place->device;
+	if (!place->net || !event->interface_index)
+		return;
+	if (!device || READ(device->ifindex) != (int)event->interface_index)
+		device = device_by_index(place->net, event->interface_index);
+	if (device && !bpf_probe_read_kernel(event->interface_name, sizeof(event->interface_name),
+					     __builtin_preserve_access_index(&device->name)))
+		event->present |= TCP_DROP_HAS_INTERFACE_NAME;
 }
 
 static __always_inline __u8 find_direction(struct sk_buff *skb, const struct place *place,

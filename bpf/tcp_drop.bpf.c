@@ -33,12 +33,11 @@ const volatile __u32 stack_depth = TCP_DROP_STACK_DEPTH;
 
 /* Whether the packet is TCP, by its headers or by its socket: then `event` says
  * whose, where and which way, as far as is known. */
-static __always_inline bool describe_packet(struct sk_buff *skb, struct sock *rx_sk,
+static __always_inline bool describe_packet(struct sk_buff *skb, struct sock *rx_sk, struct place *place,
 					    struct tcp_drop_event *event)
 {
 	struct headers headers = {};
 	struct socket socket = {};
-	struct place place = {};
 
 	find_headers(skb, &headers, event);
 	bool is_tcp = headers.version && headers.protocol == IPPROTO_TCP;
@@ -64,18 +63,18 @@ static __always_inline bool describe_packet(struct sk_buff *skb, struct sock *rx
 	if (headers.version)
 		measure(skb, &headers, event);
 
-	find_place(skb, &socket, received, &place);
-	event->direction = find_direction(skb, &place, &socket, received, headers.version || headers.transport);
-	event->interface_index = find_interface(skb, &place);
+	find_place(skb, &socket, received, place);
+	event->direction = find_direction(skb, place, &socket, received, headers.version || headers.transport);
+	event->interface_index = find_interface(skb, place);
 	if (event->interface_index)
 		event->present |= TCP_DROP_HAS_INTERFACE;
-	if (place.net)
-		describe_namespace(place.net, event);
+	if (place->net)
+		describe_namespace(place->net, event);
 	if (!socket.sock)
 		return true;
 	if (!(event->present & TCP_DROP_HAS_ADDRESSES))
 		flow_from_socket(&socket, event);
-	if (received || !is_sender_elsewhere(&socket, &place, event))
+	if (received || !is_sender_elsewhere(&socket, place, event))
 		describe_socket(&socket, event);
 	return true;
 }
@@ -117,7 +116,8 @@ static __always_inline int on_drop(void *ctx, struct sk_buff *skb, __u64 locatio
 		return 0;
 	struct tcp_drop_event *event = &scratch->event;
 	__builtin_memset(event, 0, sizeof(*event));
-	if (!describe_packet(skb, rx_sk, event))
+	struct place place = {};
+	if (!describe_packet(skb, rx_sk, &place, event))
 		return 0;
 
 	event->site = location;
@@ -136,6 +136,7 @@ static __always_inline int on_drop(void *ctx, struct sk_buff *skb, __u64 locatio
 		counts->own++;
 		return 0;
 	}
+	name_interface(&place, event);
 	describe_moment(ctx, scratch);
 	if (send(scratch)) {
 		counts->admitted++;

@@ -26,6 +26,7 @@ enum tcp_drop_present {
 	TCP_DROP_HAS_SOCKET_COOKIE = 1 << 9,
 	TCP_DROP_HAS_SOCKET_CGROUP = 1 << 10,
 	TCP_DROP_STACK_TRUNCATED = 1 << 11,
+	TCP_DROP_HAS_INTERFACE_NAME = 1 << 12,
 };
 
 enum tcp_drop_direction {
@@ -72,6 +73,7 @@ struct tcp_drop_event {
 	__u8 source[16];
 	__u8 destination[16];
 	__u8 comm[16];
+	__u8 interface_name[16];
 };
 
 /* Every event on the hook, per CPU: seen = filtered + own + suppressed +

@@ -29,8 +29,9 @@ pub mod present {
     pub const SOCKET_COOKIE: u32 = 1 << 9;
     pub const SOCKET_CGROUP: u32 = 1 << 10;
     pub const STACK_TRUNCATED: u32 = 1 << 11;
+    pub const INTERFACE_NAME: u32 = 1 << 12;
     /// All that this version knows.
-    pub const ALL: u32 = (1 << 12) - 1;
+    pub const ALL: u32 = (1 << 13) - 1;
 }
 
 /// `struct tcp_drop_event`
@@ -65,6 +66,7 @@ pub struct TcpDropEvent {
     pub source: [u8; 16],
     pub destination: [u8; 16],
     pub comm: [u8; 16],
+    pub interface_name: [u8; 16],
 }
 
 /// `struct tcp_drop_ledger`
@@ -154,7 +156,7 @@ pub fn decode(bytes: &[u8]) -> Result<PacketDrop, DecodeError> {
         segments: (event.segments > 1).then_some(event.segments),
         direction: event.direction()?,
         interface_index: event.if_present(present::INTERFACE, event.interface_index),
-        interface_name: None,
+        interface_name: event.if_present(present::INTERFACE_NAME, text(&event.interface_name)),
         network_namespace: event.if_present(
             present::NETNS,
             NetworkNamespace {
@@ -163,8 +165,14 @@ pub fn decode(bytes: &[u8]) -> Result<PacketDrop, DecodeError> {
             },
         ),
         socket: event.socket()?,
-        task: Task { pid: event.pid, comm: event.comm(), cgroup_id: event.task_cgroup },
+        task: Task { pid: event.pid, comm: text(&event.comm), cgroup_id: event.task_cgroup },
     })
+}
+
+/// The kernel's string: up to the first zero.
+fn text(bytes: &[u8; 16]) -> String {
+    let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
+    String::from_utf8_lossy(&bytes[..end]).into_owned()
 }
 
 impl TcpDropEvent {
@@ -234,11 +242,6 @@ impl TcpDropEvent {
             cgroup_id: self.if_present(present::SOCKET_CGROUP, self.socket_cgroup),
         }))
     }
-
-    fn comm(&self) -> String {
-        let end = self.comm.iter().position(|&byte| byte == 0).unwrap_or(self.comm.len());
-        String::from_utf8_lossy(&self.comm[..end]).into_owned()
-    }
 }
 
 #[cfg(test)]
@@ -277,6 +280,7 @@ mod tests {
         event.source[..4].copy_from_slice(&[10, 0, 0, 1]);
         event.destination[..4].copy_from_slice(&[10, 0, 0, 2]);
         event.comm[..4].copy_from_slice(b"curl");
+        event.interface_name[..4].copy_from_slice(b"eth0");
         event
     }
 
@@ -306,7 +310,7 @@ mod tests {
             segments: Some(3),
             direction: Direction::Receive,
             interface_index: Some(2),
-            interface_name: None,
+            interface_name: Some("eth0".to_owned()),
             network_namespace: Some(NetworkNamespace { inode: 0xf000_0000, cookie: Some(11) }),
             socket: Some(Socket {
                 kind: SocketKind::Full,
