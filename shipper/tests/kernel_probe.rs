@@ -19,8 +19,8 @@ const CLOSED_PORT: u16 = 9;
 
 /// Runs `test` in a thread that has a network namespace of its own, with loopback up.
 fn in_namespace<T: Send + 'static>(test: impl FnOnce() -> T + Send + 'static) -> Option<T> {
-    if !rustix::process::geteuid().is_root() {
-        println!("skipped: needs root");
+    if let Some(lack) = lack() {
+        println!("skipped: needs {lack}");
         return None;
     }
     let thread = std::thread::spawn(|| {
@@ -30,6 +30,19 @@ fn in_namespace<T: Send + 'static>(test: impl FnOnce() -> T + Send + 'static) ->
         test()
     });
     Some(thread.join().unwrap())
+}
+
+/// What this machine lacks for these tests.
+fn lack() -> Option<&'static str> {
+    let runs = |program| Command::new(program).arg("-V").output().is_ok();
+    [
+        ("root", rustix::process::geteuid().is_root()),
+        ("a kernel with BTF", std::fs::exists(tcpdrop_otel::btf::KERNEL_BTF).unwrap()),
+        ("the command ip", runs("ip")),
+        ("the command nft", runs("nft")),
+    ]
+    .into_iter()
+    .find_map(|(need, met)| (!met).then_some(need))
 }
 
 fn run(program: &str, arguments: &str) {
@@ -338,5 +351,18 @@ fn a_segment_purged_with_its_closed_socket_has_a_namespace_and_a_state() {
         assert_eq!(drops[0].packet_size, Some(52));
         let socket = drops[0].socket.unwrap();
         assert_eq!((socket.kind, socket.state), (SocketKind::Full, TcpState::Close));
+    });
+}
+
+#[test]
+fn a_gso_packet_is_one_drop_of_its_whole_size() {
+    in_namespace(|| {
+        let mut bench = Bench::new(&model::Probe::default());
+        let mut connection = Connection::new();
+        run_line(DROP_OUTPUT);
+        connection.client.write_all(&[b'y'; 20_000]).unwrap();
+        let drops = bench.collect(1, |drop| is_in(own_netns())(drop) && drop.segments.is_some());
+        let payload = drops[0].packet_size.unwrap() - 52;
+        assert_eq!(payload.div_ceil(1500 - 52), drops[0].segments.unwrap().into(), "{payload} bytes");
     });
 }
