@@ -80,7 +80,7 @@ fn structs_lie_in_memory_as_in_the_object() {
         members!(TcpDropEvent: boot_ns, site, netns_cookie, socket_cookie, socket_cgroup, task_cgroup, present, reason,
             netns_inode, interface_index, packet_size, seq, ack, pid, window, tcp_flags, source_port,
             destination_port, segments, stack_frames, ip_version, direction, socket_kind, socket_state, source,
-            destination, comm),
+            destination, comm, interface_name),
     );
     check(
         "tcp_drop_ledger",

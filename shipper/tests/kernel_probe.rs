@@ -363,6 +363,6 @@ fn a_gso_packet_is_one_drop_of_its_whole_size() {
         connection.client.write_all(&[b'y'; 20_000]).unwrap();
         let drops = bench.collect(1, |drop| is_in(own_netns())(drop) && drop.segments.is_some());
         let payload = drops[0].packet_size.unwrap() - 52;
-        assert_eq!(payload.div_ceil(1500 - 52), drops[0].segments.unwrap().into(), "{payload} bytes");
+        assert_eq!(payload.div_ceil(1500 - 52), u32::from(drops[0].segments.unwrap()), "{payload} bytes");
     });
 }
