@@ -101,8 +101,8 @@ async fn a_bad_request_is_refused_with_the_receivers_words() {
 #[tokio::test]
 async fn an_endless_response_is_cut_off() {
     let head = "HTTP/1.1 500 Internal Server Error\r\ncontent-type: text/plain\r\n";
-    let answer = answer_to(Reply::Answer(head, vec![b'x'; 20 << 20])).await;
-    assert!(why(&answer).len() < 400);
+    let answer = answer_to(Reply::Endless(head)).await;
+    assert!(why(&answer).starts_with("HTTP 500") && why(&answer).len() < 400, "{answer:?}");
 }
 
 #[tokio::test]

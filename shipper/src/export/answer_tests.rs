@@ -37,6 +37,7 @@ const FULL: Answer = Answer::Accepted { rejected: 0, message: None };
 fn success_in_each_form_that_receivers_use() {
     assert_eq!(answer(200, PROTOBUF, b""), FULL);
     assert_eq!(answer(204, "", b""), FULL);
+    assert_eq!(answer(200, JSON, b""), FULL);
     assert_eq!(answer(200, PROTOBUF, &logs_response(0, "")), FULL);
     assert_eq!(answer(200, JSON, b"{}"), FULL);
     assert_eq!(answer(200, JSON, br#"{"partialSuccess":{}}"#), FULL);

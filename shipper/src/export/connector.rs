@@ -95,8 +95,16 @@ impl RegisteringConnector {
         let unresolved = |source| ConnectError::Resolve { host: host.to_owned(), source };
         let addresses: Vec<SocketAddr> =
             lookup_host((host, port)).await.map_err(unresolved)?.take(MAX_ADDRESSES).collect();
-        let mut failure = unresolved(io::ErrorKind::NotFound.into());
-        for &address in &addresses {
+        self.connect_first(&addresses, unresolved(io::ErrorKind::NotFound.into())).await
+    }
+
+    /// Tries the addresses in their order. Fails as the last of them did, or with `failure` if there are none.
+    async fn connect_first(
+        &self,
+        addresses: &[SocketAddr],
+        mut failure: ConnectError,
+    ) -> Result<TcpStream, ConnectError> {
+        for &address in addresses {
             match timeout(share(addresses.len()), self.connect_address(address)).await {
                 Ok(Ok(stream)) => return Ok(stream),
                 Ok(Err(source)) => failure = ConnectError::Connect { address, source },
@@ -217,11 +225,14 @@ mod tests {
 
     #[tokio::test]
     async fn the_next_address_is_tried() {
+        let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
+        let open = listener.local_addr().unwrap();
         let connector = RegisteringConnector::new(Arc::new(NoRegistry));
-        // Where localhost is ::1 first, nothing listens there.
-        connector.connect("localhost", port).await.unwrap();
+        let stream = connector.connect_first(&[closed, open], ConnectError::NoHost).await.unwrap();
+        assert_eq!(stream.peer_addr().unwrap(), open);
+        let error = connector.connect_first(&[], ConnectError::NoHost).await.unwrap_err();
+        assert!(matches!(error, ConnectError::NoHost));
     }
 
     #[test]

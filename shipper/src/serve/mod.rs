@@ -18,7 +18,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Semaphore;
 
 /// Connections at a time; more wait.
@@ -131,7 +131,7 @@ pub async fn serve(listener: Listener, source: Arc<dyn StatusSource>) -> Result<
     }
 }
 
-async fn talk(stream: TcpStream, router: Router) -> hyper::Result<()> {
+async fn talk(stream: impl AsyncRead + AsyncWrite + Unpin, router: Router) -> hyper::Result<()> {
     http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)

@@ -3,6 +3,7 @@ use crate::export::send::ExportSnapshot;
 use crate::ledger::Snapshot;
 use std::sync::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 #[derive(Default)]
 struct Agent {
@@ -89,13 +90,22 @@ async fn status_has_the_designs_shape() {
     assert_eq!(status["probe"]["program"], "rx_sk");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_client_that_says_nothing_is_cut_off() {
+    let (server, _client) = tokio::io::duplex(64);
+    let start = tokio::time::Instant::now();
+    assert!(talk(server, router(Arc::new(Agent::default()))).await.is_err());
+    assert_eq!(start.elapsed(), HEADER_TIMEOUT);
+}
+
 #[tokio::test]
-async fn clients_that_say_nothing_do_not_keep_others_out_for_long() {
-    tokio::time::pause();
+async fn clients_that_leave_free_their_places() {
     let (address, _) = serving();
-    let mut silent = Vec::new();
-    for _ in 0..MAX_CONNECTIONS {
-        silent.push(TcpStream::connect(address).await.unwrap());
+    for _ in 0..2 {
+        let mut silent = Vec::new();
+        for _ in 0..MAX_CONNECTIONS {
+            silent.push(TcpStream::connect(address).await.unwrap());
+        }
     }
     assert!(response(address, "/livez").await.starts_with("HTTP/1.1 200"));
 }

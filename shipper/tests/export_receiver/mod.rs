@@ -20,6 +20,8 @@ pub(crate) enum Reply {
     Answer(&'static str, Vec<u8>),
     /// Nothing, ever.
     Hang,
+    /// Status line and headers, and a body without end.
+    Endless(&'static str),
     /// End the connection.
     Close,
 }
@@ -81,6 +83,14 @@ impl Receiver {
                     {
                         return;
                     }
+                }
+                Reply::Endless(head) => {
+                    let head = format!("{head}content-length: {}\r\n\r\n", u64::MAX / 2);
+                    let mut sent = stream.write_all(head.as_bytes()).await;
+                    while sent.is_ok() {
+                        sent = stream.write_all(&[b'x'; 4_096]).await;
+                    }
+                    return;
                 }
                 Reply::Hang => std::future::pending().await,
                 Reply::Close => return,
