@@ -3,6 +3,7 @@
 
 #[allow(dead_code)]
 mod export_receiver;
+mod skip;
 
 use export_receiver::{closed_address, destination, request, transport};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
@@ -43,7 +44,7 @@ const MAX_BODY: usize = 4_096;
 impl Collector {
     async fn start() -> Option<Self> {
         let Some(binary) = collector_binary() else {
-            println!("skipped: no Collector in the cache; tests/collector/build.sh builds it");
+            skip::skip("no Collector in the cache; tests/collector/build.sh builds it");
             return None;
         };
         let (folder, address) = (tempfile::tempdir().unwrap(), closed_address().await);

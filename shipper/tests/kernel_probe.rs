@@ -1,6 +1,8 @@
 //! The probe in the running kernel, on traffic that the tests make in network namespaces of their own.
 #![allow(clippy::unwrap_used)]
 
+mod skip;
+
 use rustix::net::sockopt::socket_cookie;
 use rustix::thread::{UnshareFlags, gettid, unshare_unsafe};
 use std::io::{Read, Write};
@@ -20,7 +22,7 @@ const CLOSED_PORT: u16 = 9;
 /// Runs `test` in a thread that has a network namespace of its own, with loopback up.
 fn in_namespace<T: Send + 'static>(test: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     if let Some(lack) = lack() {
-        println!("skipped: needs {lack}");
+        skip::skip(&format!("needs {lack}"));
         return None;
     }
     let thread = std::thread::spawn(|| {

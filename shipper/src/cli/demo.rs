@@ -20,7 +20,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 /// A drop of this kind, for hosts where none can be made.
-const BUNDLED: &str = include_str!("demo_recording.json");
+pub const BUNDLED: &str = include_str!("demo_recording.json");
 /// How long the drop may take to arrive.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -60,7 +60,7 @@ pub async fn run(config: &Config, json: bool) -> Result<(), DemoError> {
         Err(DemoError::Probe(cause)) => {
             let recording: Recording = serde_json::from_str(BUNDLED)?;
             let introduction = format!(
-                "This host does not let the probe run: {cause}\n\nInstead, a drop that was recorded on Linux {}:",
+                "The probe cannot run here: {cause}.\n\nSo this is a drop that was recorded on Linux {}: a SYN to a closed port.",
                 recording.kernel
             );
             (recording, introduction)
@@ -85,7 +85,10 @@ pub async fn run(config: &Config, json: bool) -> Result<(), DemoError> {
 }
 
 /// A drop made on loopback, and the port that refused.
-async fn capture(config: &Config) -> Result<(Recording, u16), DemoError> {
+///
+/// # Errors
+/// See [`DemoError`].
+pub async fn capture(config: &Config) -> Result<(Recording, u16), DemoError> {
     let mut probe = Probe::load(&config.probe)?;
     let mut ring = probe.take_ring()?.ok_or(DemoError::Silent)?;
     probe.attach()?;

@@ -68,7 +68,10 @@ fn with_settings<E: Error>(
         Ok(runtime) => runtime,
         Err(error) => return failed(&error),
     };
-    match runtime.block_on(command(config)) {
+    let result = runtime.block_on(command(config));
+    // A name that hangs in the resolver holds a blocking thread: not to be waited for.
+    runtime.shutdown_background();
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(&error),
     }

@@ -88,6 +88,8 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         let policy = Policy::new(&config.severity);
         (host.enricher(), OtlpSink::new(resource, policy, config.spans, spool, random))
     };
+    // Every plain HTTP exchange leaves a drop behind (a FIN purged at close): requests for /status must not make records.
+    probe.own_ports().register(status_address.port(), 0)?;
     let agent = Agent::start(probe, intake, make_reporting, intervals, stopped)?;
     state.attached();
     tell_manager(ServiceState::Ready);

@@ -29,7 +29,9 @@ pub struct OtlpSink {
     pub spool: Arc<dyn Spool>,
     /// For unique ids of records.
     pub random: StdRng,
-    batched_logs: Vec<Placed<LogRecord>>,
+    drops: Vec<Placed<LogRecord>>,
+    /// Apart from the drops: of a request that is accepted in part it is not known which records were.
+    totals: Vec<Placed<LogRecord>>,
     batched_spans: Vec<Placed<Span>>,
 }
 
@@ -43,12 +45,20 @@ impl OtlpSink {
         random: StdRng,
     ) -> Self {
         let resource = Arc::new(resource);
-        Self { resource, policy, spans, spool, random, batched_logs: Vec::new(), batched_spans: Vec::new() }
+        Self {
+            resource,
+            policy,
+            spans,
+            spool,
+            random,
+            drops: Vec::new(),
+            totals: Vec::new(),
+            batched_spans: Vec::new(),
+        }
     }
 
-    fn log(&mut self, record: Entry<LogRecord>) {
-        self.batched_logs.push((self.resource.clone(), record));
-        if self.batched_logs.len() >= BATCH {
+    fn flush_if_full(&mut self) {
+        if self.drops.len().max(self.totals.len()).max(self.batched_spans.len()) >= BATCH {
             self.flush();
         }
     }
@@ -57,7 +67,8 @@ impl OtlpSink {
 impl Sink for OtlpSink {
     fn drops(&mut self, report: DropReport) {
         let record = logs::drop_record(&report, &self.policy, self.random.random());
-        self.log(record);
+        self.drops.push((self.resource.clone(), record));
+        self.flush_if_full();
     }
 
     fn group(&mut self, report: GroupReport) {
@@ -66,20 +77,20 @@ impl Sink for OtlpSink {
         }
         let span = spans::group_span(&report, &self.policy, self.spans.events);
         self.batched_spans.push((self.resource.clone(), span));
-        if self.batched_spans.len() >= BATCH {
-            self.flush();
-        }
+        self.flush_if_full();
     }
 
     fn suppressed(&mut self, report: SuppressedReport) {
         let record = logs::suppressed_record(&report, &self.policy, self.random.random());
-        self.log(record);
+        self.totals.push((self.resource.clone(), record));
+        self.flush_if_full();
     }
 
     fn flush(&mut self) {
-        let logs = encode(std::mem::take(&mut self.batched_logs));
+        let drops = encode(std::mem::take(&mut self.drops));
+        let totals = encode(std::mem::take(&mut self.totals));
         let spans = encode(std::mem::take(&mut self.batched_spans));
-        for request in logs.into_iter().chain(spans) {
+        for request in drops.into_iter().chain(totals).chain(spans) {
             self.spool.push(request);
         }
     }
