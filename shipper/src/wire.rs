@@ -376,7 +376,7 @@ mod tests {
     fn values_without_a_meaning_are_refused() {
         let event = full_event();
         for (field, event) in [
-            ("field bits", TcpDropEvent { present: 1 << 12, ..event }),
+            ("field bits", TcpDropEvent { present: present::ALL + 1, ..event }),
             ("IP version", TcpDropEvent { ip_version: 5, ..event }),
             ("direction", TcpDropEvent { direction: 4, ..event }),
             ("socket kind", TcpDropEvent { socket_kind: 0, ..event }),

@@ -5,7 +5,7 @@ use crate::config::model::{EmitSpans, Spans};
 use crate::drop_report::{DropReport, GroupReport, SuppressedReport};
 use crate::otlp::encode::{Placed, encode};
 use crate::otlp::severity::Policy;
-use crate::otlp::{Entry, logs, spans};
+use crate::otlp::{logs, spans};
 use crate::pipeline::Sink;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::resource::v1::Resource;
