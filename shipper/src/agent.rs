@@ -5,9 +5,12 @@ use crate::enrich::Enricher;
 use crate::enrich::clock::{WallClock, boot_now};
 use crate::export::connector::OwnPortRegistry;
 use crate::ledger::Ledger;
+use crate::packet_drop::BootTime;
 use crate::pipeline::{Intake, Reporting, Sink};
 use crate::probe::{Counters, OwnPorts, Probe, ProbeError, Ring};
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
@@ -29,6 +32,15 @@ pub enum AgentError {
     /// Another reader has the ring.
     #[error("the probe's ring is read by another agent of this process")]
     RingTaken,
+    /// The ring failed.
+    #[error("the ring can no longer be waited for: {0}")]
+    Ring(io::Error),
+    /// The thread that reports is gone.
+    #[error("the thread that reports ended early; the lines before this one say why")]
+    ReportingEnded,
+    /// The task that reads the ring is gone.
+    #[error("the task that reads the ring ended early; the lines before this one say why")]
+    IntakeEnded,
     /// No thread.
     #[error(
         "the thread that reports could not be started ({0}); a limit on processes or memory may be the cause"
@@ -70,9 +82,28 @@ pub fn stop_on_signal(stop: watch::Sender<bool>) -> io::Result<()> {
     Ok(())
 }
 
+/// When the stages last moved, for `/readyz`.
+#[derive(Clone, Debug, Default)]
+pub struct Pulse(Arc<[AtomicU64; 2]>);
+
+impl Pulse {
+    fn intake_moved(&self) {
+        self.0[0].store(boot_now().0, Ordering::Relaxed);
+    }
+
+    fn reporting_moved(&self) {
+        self.0[1].store(boot_now().0, Ordering::Relaxed);
+    }
+
+    /// How long intake and reporting have not moved at `now`.
+    pub fn still_for(&self, now: BootTime) -> [Duration; 2] {
+        [0, 1].map(|stage: usize| now.since(BootTime(self.0[stage].load(Ordering::Relaxed))))
+    }
+}
+
 /// A probe at work, and what reads it.
 pub struct Agent {
-    intake: tokio::task::JoinHandle<()>,
+    intake: tokio::task::JoinHandle<Result<(), AgentError>>,
     reporting: std::thread::JoinHandle<()>,
 }
 
@@ -87,62 +118,75 @@ impl Agent {
         make_reporting: impl FnOnce() -> (Enricher, S) + Send + 'static,
         intervals: Intervals,
         stop: watch::Receiver<bool>,
+        pulse: Pulse,
     ) -> Result<Self, AgentError> {
         let ring = probe.take_ring()?.ok_or(AgentError::RingTaken)?;
         probe.attach()?;
         let counters = probe.counters();
         let ledger = intake.ledger.clone();
         let (outbox, inbox) = mpsc::channel(BATCHES_UNDER_WAY);
+        let reporting_pulse = pulse.clone();
         // A thread of its own: the symbolizer can't move between threads, and /proc is slow.
         let reporting = std::thread::Builder::new().name("report".to_owned()).spawn(move || {
             let (enricher, sink) = make_reporting();
             let reporting = Reporting::new(enricher, sink, WallClock::read().now());
-            report_all(reporting, inbox, &counters, &ledger, intervals);
+            report_all(reporting, inbox, &counters, &ledger, intervals, &reporting_pulse);
         })?;
-        let intake = tokio::spawn(read_ring(probe, ring, intake, outbox, stop));
+        let intake = tokio::spawn(read_ring(probe, ring, intake, outbox, stop, pulse));
         Ok(Self { intake, reporting })
     }
 
     /// Waits until the probe is detached, the ring drained and all that was pending reported.
-    pub async fn finished(self) {
-        if self.intake.await.is_err() {
-            tracing::error!("the task that reads the ring failed");
-        }
-        let reported = tokio::task::spawn_blocking(|| self.reporting.join()).await;
-        if !matches!(reported, Ok(Ok(()))) {
-            tracing::error!("the thread that reports failed");
+    ///
+    /// # Errors
+    /// When the end came without `stop`: the agent sees no drops any more.
+    pub async fn finished(self) -> Result<(), AgentError> {
+        let intake = self.intake.await.unwrap_or(Err(AgentError::IntakeEnded));
+        match tokio::task::spawn_blocking(|| self.reporting.join()).await {
+            Ok(Ok(())) => intake,
+            _ => Err(AgentError::ReportingEnded),
         }
     }
 }
 
+/// Reads the ring until it is to stop or something failed; then detaches, drains and releases all.
 async fn read_ring(
     mut probe: Probe,
     mut ring: Ring,
     mut intake: Intake,
     outbox: mpsc::Sender<Released>,
     mut stop: watch::Receiver<bool>,
-) {
-    let mut tick = interval(TICK);
-    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut stopping = false;
-    while !stopping {
-        tokio::select! {
-            () = turned_true(&mut stop) => stopping = true,
-            readable = ring.readable() => if let Err(error) = readable {
-                tracing::error!(%error, "the ring can no longer be waited for");
-                stopping = true;
-            },
-            _ = tick.tick(), if !intake.dedup.is_empty() => {
-                send(&outbox, intake.release(boot_now())).await;
-            }
-        }
-        read_batch(&mut ring, &mut intake, &outbox).await;
-    }
+    pulse: Pulse,
+) -> Result<(), AgentError> {
+    let end = read_until_stopped(&mut ring, &mut intake, &outbox, &mut stop, &pulse).await;
     if let Err(error) = probe.detach() {
         tracing::error!("{error}; the counts at the end may miss the last drops");
     }
-    while read_batch(&mut ring, &mut intake, &outbox).await > 0 {}
-    send(&outbox, intake.release_all()).await;
+    while read_batch(&mut ring, &mut intake, &outbox).await? > 0 {}
+    send(&outbox, intake.release_all()).await?;
+    end
+}
+
+async fn read_until_stopped(
+    ring: &mut Ring,
+    intake: &mut Intake,
+    outbox: &mpsc::Sender<Released>,
+    stop: &mut watch::Receiver<bool>,
+    pulse: &Pulse,
+) -> Result<(), AgentError> {
+    let mut tick = interval(TICK);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = turned_true(stop) => return Ok(()),
+            readable = ring.readable() => readable.map_err(AgentError::Ring)?,
+            _ = tick.tick() => {
+                pulse.intake_moved();
+                send(outbox, intake.release(boot_now())).await?;
+            }
+        }
+        read_batch(ring, intake, outbox).await?;
+    }
 }
 
 /// Also when nobody is left who could turn it.
@@ -150,20 +194,25 @@ async fn turned_true(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|&stop| stop).await;
 }
 
-async fn read_batch(ring: &mut Ring, intake: &mut Intake, outbox: &mpsc::Sender<Released>) -> usize {
+async fn read_batch(
+    ring: &mut Ring,
+    intake: &mut Intake,
+    outbox: &mpsc::Sender<Released>,
+) -> Result<usize, AgentError> {
     let room = outbox.capacity() > 0;
     let now = boot_now();
     let mut released = Released::default();
     let read = ring.drain(BATCH, |event| released.summaries.extend(intake.take(event, now, room)));
-    send(outbox, released).await;
-    send(outbox, intake.take_evicted()).await;
-    read
+    send(outbox, released).await?;
+    send(outbox, intake.take_evicted()).await?;
+    Ok(read)
 }
 
-async fn send(outbox: &mpsc::Sender<Released>, released: Released) {
-    if !released.is_empty() && outbox.send(released).await.is_err() {
-        tracing::error!("the thread that reports is gone");
+async fn send(outbox: &mpsc::Sender<Released>, released: Released) -> Result<(), AgentError> {
+    if released.is_empty() {
+        return Ok(());
     }
+    outbox.send(released).await.map_err(|_| AgentError::ReportingEnded)
 }
 
 fn report_all<S: Sink>(
@@ -172,6 +221,7 @@ fn report_all<S: Sink>(
     counters: &Counters,
     ledger: &Ledger,
     intervals: Intervals,
+    pulse: &Pulse,
 ) {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_time().build() {
         Ok(runtime) => runtime,
@@ -189,7 +239,10 @@ fn report_all<S: Sink>(
                     None => break,
                 },
                 _ = totals.tick() => tell_totals(&mut reporting, counters, ledger),
-                _ = flush.tick() => reporting.sink.flush(),
+                _ = flush.tick() => {
+                    pulse.reporting_moved();
+                    reporting.sink.flush();
+                }
             }
         }
         tell_totals(&mut reporting, counters, ledger);

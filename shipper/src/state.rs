@@ -1,5 +1,7 @@
 //! The agent as `/status` and `/readyz` see it.
 
+use crate::agent::Pulse;
+use crate::enrich::clock::boot_now;
 use crate::export::send::ExportStates;
 use crate::ledger::{KernelCounts, Ledger, Snapshot};
 use crate::probe::Counters;
@@ -7,7 +9,10 @@ use crate::serve::{NotReady, Status, StatusSource};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::available_parallelism;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// A stage that has not moved for this long, beyond its own interval, is stuck.
+const STILL: Duration = Duration::from_secs(10);
 
 /// Handles on the parts that know.
 pub struct AgentState {
@@ -19,6 +24,8 @@ pub struct AgentState {
     export: ExportStates,
     probe: serde_json::Value,
     slack: u64,
+    pulse: Pulse,
+    patience: Duration,
 }
 
 impl AgentState {
@@ -28,6 +35,8 @@ impl AgentState {
         ledger: Arc<Ledger>,
         export: ExportStates,
         probe: serde_json::Value,
+        pulse: Pulse,
+        batch_interval: Duration,
     ) -> Self {
         let cpus = available_parallelism().map_or(1, |cpus| cpus.get() as u64);
         Self {
@@ -39,6 +48,8 @@ impl AgentState {
             export,
             probe,
             slack: 2 * cpus,
+            pulse,
+            patience: batch_interval + STILL,
         }
     }
 
@@ -87,9 +98,19 @@ impl StatusSource for AgentState {
     }
 
     fn ready(&self) -> Vec<NotReady> {
-        if self.attached.load(Ordering::Relaxed) {
-            return Vec::new();
+        if !self.attached.load(Ordering::Relaxed) {
+            let reason = "the BPF program is not attached: the agent is starting or ending".to_owned();
+            return vec![NotReady { part: "probe", reason }];
         }
-        vec![NotReady { part: "probe", reason: "the BPF program is not attached".to_owned() }]
+        let stages = ["intake", "reporting"].into_iter().zip(self.pulse.still_for(boot_now()));
+        let mut not_ready: Vec<_> = stages
+            .filter(|(_, still)| *still > self.patience)
+            .map(|(part, still)| NotReady { part, reason: format!("it has not moved for {still:.0?}") })
+            .collect();
+        if !self.export.are_running() {
+            let reason = "a task that sends has ended; the log says why".to_owned();
+            not_ready.push(NotReady { part: "send", reason });
+        }
+        not_ready
     }
 }

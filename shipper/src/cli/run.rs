@@ -1,6 +1,6 @@
 //! `run`: the agent.
 
-use crate::agent::{self, Agent, AgentError, Intervals};
+use crate::agent::{self, Agent, AgentError, Intervals, Pulse};
 use crate::config::Config;
 use crate::enrich::Host;
 use crate::export::Signal;
@@ -77,7 +77,15 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         "program": probe.program_name(),
         "ring_bytes": config.probe.ring_bytes,
     });
-    let state = AgentState::new(probe.counters(), ledger.clone(), exporter.states(), description);
+    let pulse = Pulse::default();
+    let state = AgentState::new(
+        probe.counters(),
+        ledger.clone(),
+        exporter.states(),
+        description,
+        pulse.clone(),
+        config.export.batch_interval,
+    );
     let state = Arc::new(state);
     let server = tokio::spawn(serve::serve(listener, state.clone()));
 
@@ -90,17 +98,17 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     };
     // Every plain HTTP exchange leaves a drop behind (a FIN purged at close): requests for /status must not make records.
     probe.own_ports().register(status_address.port(), 0)?;
-    let agent = Agent::start(probe, intake, make_reporting, intervals, stopped)?;
+    let agent = Agent::start(probe, intake, make_reporting, intervals, stopped, pulse)?;
     state.attached();
     tell_manager(ServiceState::Ready);
     tracing::info!("watching for dropped TCP packets; status at http://{status_address}/status");
 
-    agent.finished().await;
+    let end = agent.finished().await;
     tell_manager(ServiceState::Stopping);
     state.detached();
     say_evicted(exporter.flush(LAST_ATTEMPT).await, &state);
     server.abort();
-    Ok(())
+    Ok(end?)
 }
 
 fn tell_manager(service_state: ServiceState) {

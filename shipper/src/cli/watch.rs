@@ -1,7 +1,7 @@
 //! `watch`: every drop as it happens, on standard output.
 
 use super::console::{Console, Form};
-use crate::agent::{self, Agent, AgentError, Intervals};
+use crate::agent::{self, Agent, AgentError, Intervals, Pulse};
 use crate::config::Config;
 use crate::enrich::Host;
 use crate::pipeline::Intake;
@@ -47,6 +47,6 @@ pub async fn run(mut config: Config, json: bool, count: Option<u64>) -> Result<(
         (host.enricher(), Console { out, form, remaining: count, stop }.start())
     };
     let intervals = Intervals { flush: WINDOW, totals: WINDOW };
-    Agent::start(probe, intake, make_reporting, intervals, stopped)?.finished().await;
-    Ok(())
+    let agent = Agent::start(probe, intake, make_reporting, intervals, stopped, Pulse::default())?;
+    Ok(agent.finished().await?)
 }
