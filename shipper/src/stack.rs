@@ -44,28 +44,29 @@ impl Boundaries {
     /// # Errors
     /// When the file cannot be read.
     pub fn from_kernel() -> io::Result<Self> {
-        let open = || io::Result::Ok(io::BufReader::new(std::fs::File::open("/proc/kallsyms")?));
-        Self::read(open()?, open()?)
+        Self::read(io::BufReader::new(std::fs::File::open("/proc/kallsyms")?))
     }
 
-    /// Reads them from two passes over the same text, which may be in any order: the first finds the starts, the second
-    /// the ends. So the table of 200,000 symbols is never held.
-    fn read(first: impl BufRead, second: impl BufRead) -> io::Result<Self> {
+    /// Symbols may come in any order; each ends where the next one begins.
+    fn read(kallsyms: impl BufRead) -> io::Result<Self> {
+        let mut starts = Vec::new();
         let mut tracing = Vec::new();
         let mut interrupt_entries = Vec::new();
-        for_each_symbol(first, |address, name| {
+        for_each_symbol(kallsyms, |address, name| {
+            starts.push(address);
             if is_tracing(name) {
-                tracing.push(address..u64::MAX);
+                tracing.push(address);
             } else if is_interrupt_entry(name) {
-                interrupt_entries.push(address..u64::MAX);
+                interrupt_entries.push(address);
             }
         })?;
-        let mut boundaries = Self { tracing: sorted(tracing), interrupt_entries: sorted(interrupt_entries) };
-        for_each_symbol(second, |address, _| {
-            end_at(&mut boundaries.tracing, address);
-            end_at(&mut boundaries.interrupt_entries, address);
-        })?;
-        Ok(boundaries)
+        starts.sort_unstable();
+        Ok(Self { tracing: ranges(tracing, &starts), interrupt_entries: ranges(interrupt_entries, &starts) })
+    }
+
+    /// Some kernel function's address, if addresses are known.
+    pub fn any_address(&self) -> Option<u64> {
+        self.interrupt_entries.first().map(|range| range.start)
     }
 
     /// The part of `stack` (innermost first) that begins with the drop site.
@@ -128,18 +129,15 @@ fn for_each_symbol(mut kallsyms: impl BufRead, mut visit: impl FnMut(u64, &str))
     Ok(())
 }
 
-fn sorted(mut ranges: Vec<Range<u64>>) -> Vec<Range<u64>> {
-    ranges.sort_unstable_by_key(|range| range.start);
-    ranges.dedup_by_key(|range| range.start);
-    ranges
-}
-
-/// A symbol at `address` ends the range that it would otherwise lie in.
-fn end_at(ranges: &mut [Range<u64>], address: u64) {
-    let after = ranges.partition_point(|range| range.start < address);
-    if let Some(range) = after.checked_sub(1).and_then(|index| ranges.get_mut(index)) {
-        range.end = range.end.min(address);
-    }
+/// The symbols that begin at `wanted`, in order. `starts` are those of all symbols, sorted.
+fn ranges(mut wanted: Vec<u64>, starts: &[u64]) -> Vec<Range<u64>> {
+    wanted.sort_unstable();
+    wanted.dedup();
+    let end_of = |start| {
+        let next = starts.partition_point(|&other| other <= start);
+        starts.get(next).copied().unwrap_or(u64::MAX)
+    };
+    wanted.into_iter().map(|start| start..end_of(start)).collect()
 }
 
 fn contains(ranges: &[Range<u64>], address: u64) -> bool {
@@ -166,7 +164,7 @@ ffff0800 t last\t[module]
     const SOFTIRQ: u64 = 0xffff_05ff;
 
     fn boundaries() -> Boundaries {
-        Boundaries::read(KALLSYMS.as_bytes(), KALLSYMS.as_bytes()).unwrap()
+        Boundaries::read(KALLSYMS.as_bytes()).unwrap()
     }
 
     #[test]
@@ -193,7 +191,7 @@ ffff0800 t last\t[module]
     #[test]
     fn hidden_addresses_leave_stacks_whole() {
         let hidden = "0000000000000000 T sk_skb_reason_drop\n0000000000000000 t handle_softirqs\n";
-        let boundaries = Boundaries::read(hidden.as_bytes(), hidden.as_bytes()).unwrap();
+        let boundaries = Boundaries::read(hidden.as_bytes()).unwrap();
         assert_eq!(boundaries, Boundaries::default());
         assert_eq!(boundaries.cause(&[1, 2, 3], 9), [1, 2, 3]);
     }

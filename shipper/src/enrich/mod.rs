@@ -48,10 +48,13 @@ impl Host {
         self.boundaries.clone()
     }
 
-    /// The enricher.
+    /// The enricher, with its symbols read: the first drop should not have to wait for them.
     pub fn enricher(self) -> Enricher {
         let symbols: Box<dyn SymbolSource> =
             if self.symbols { Box::new(KernelSymbols::default()) } else { Box::new(NoSymbols) };
+        if let Some(address) = self.boundaries.any_address() {
+            symbols.resolve(address);
+        }
         Enricher { reasons: self.reasons, symbols, boundaries: self.boundaries }
     }
 }
