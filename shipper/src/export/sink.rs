@@ -1,8 +1,10 @@
 //! The sink that ships: reports become log records and spans, batches of them encoded requests in the spool.
 
+use super::Contents;
 use super::spool::Spool;
 use crate::config::model::{EmitSpans, Spans};
 use crate::drop_report::{DropReport, GroupReport, SuppressedReport};
+use crate::ledger::Ledger;
 use crate::otlp::encode::{Placed, encode};
 use crate::otlp::severity::Policy;
 use crate::otlp::{Entry, logs, spans};
@@ -29,6 +31,8 @@ pub struct OtlpSink {
     pub spool: Arc<dyn Spool>,
     /// For unique ids of records.
     pub random: StdRng,
+    /// Where drops are written off if log records are not exported, and so not made.
+    unexported: Option<Arc<Ledger>>,
     batched_logs: Vec<Placed<LogRecord>>,
     batched_spans: Vec<Placed<Span>>,
 }
@@ -43,7 +47,21 @@ impl OtlpSink {
         random: StdRng,
     ) -> Self {
         let resource = Arc::new(resource);
-        Self { resource, policy, spans, spool, random, batched_logs: Vec::new(), batched_spans: Vec::new() }
+        Self {
+            resource,
+            policy,
+            spans,
+            spool,
+            random,
+            unexported: None,
+            batched_logs: Vec::new(),
+            batched_spans: Vec::new(),
+        }
+    }
+
+    /// The same without log records: their drops count as evicted in `ledger`.
+    pub fn without_logs(self, ledger: Arc<Ledger>) -> Self {
+        Self { unexported: Some(ledger), ..self }
     }
 
     fn log(&mut self, record: Entry<LogRecord>) {
@@ -56,6 +74,9 @@ impl OtlpSink {
 
 impl Sink for OtlpSink {
     fn drops(&mut self, report: DropReport) {
+        if let Some(ledger) = &self.unexported {
+            return ledger.unexported(Contents { drops: report.summary.tally.count, ..Contents::default() });
+        }
         let record = logs::drop_record(&report, &self.policy, self.random.random());
         self.log(record);
     }
@@ -72,6 +93,9 @@ impl Sink for OtlpSink {
     }
 
     fn suppressed(&mut self, report: SuppressedReport) {
+        if let Some(ledger) = &self.unexported {
+            return ledger.unexported(Contents { totals: report.count, ..Contents::default() });
+        }
         let record = logs::suppressed_record(&report, &self.policy, self.random.random());
         self.log(record);
     }

@@ -1,0 +1,79 @@
+//! OTLP over gRPC: a call with one message each way, which is an HTTP/2 request with five bytes before its body
+//! (grpc.io, "gRPC over HTTP2"). `docs/decisions/0006-grpc-by-the-same-client.md` says why there is no more to it.
+
+use super::destination::Destination;
+use crate::config::model::Compression;
+use bytes::{BufMut, Bytes, BytesMut};
+use http::header::{CONTENT_TYPE, TE};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use std::io;
+use std::time::Duration;
+
+/// Whether the message is compressed, and its length.
+const PREFIX_BYTES: usize = 5;
+
+/// A message as gRPC sends it.
+pub(super) fn frame(compression: Compression, message: &[u8]) -> io::Result<Bytes> {
+    let length = u32::try_from(message.len()).map_err(io::Error::other)?;
+    let mut frame = BytesMut::with_capacity(PREFIX_BYTES + message.len());
+    frame.put_u8(u8::from(compression == Compression::Gzip));
+    frame.put_u32(length);
+    frame.put_slice(message);
+    Ok(frame.freeze())
+}
+
+/// The first message of a body; `None` if it is not whole, or compressed, which was not offered.
+pub(super) fn message(body: &[u8]) -> Option<&[u8]> {
+    let (prefix, rest) = body.split_at_checked(PREFIX_BYTES)?;
+    let (compressed, length) = prefix.split_first()?;
+    let length = u32::from_be_bytes(length.try_into().ok()?);
+    let message = rest.get(..usize::try_from(length).ok()?)?;
+    (*compressed == 0).then_some(message)
+}
+
+/// Describes a body that [`body::make`](super::body::make) made.
+pub(super) fn describe_body(headers: &mut HeaderMap, destination: &Destination) {
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    headers.insert(TE, HeaderValue::from_static("trailers"));
+    headers.insert(HeaderName::from_static("grpc-timeout"), timeout(destination.timeout));
+    if destination.compression == Compression::Gzip {
+        headers.insert(HeaderName::from_static("grpc-encoding"), HeaderValue::from_static("gzip"));
+    }
+}
+
+/// gRPC has at most eight digits; the settings allow an hour.
+fn timeout(timeout: Duration) -> HeaderValue {
+    let text = format!("{}m", timeout.as_millis().clamp(1, 99_999_999));
+    HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("10S"))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_framed_is_read_back() {
+        let framed = frame(Compression::None, b"message").unwrap();
+        assert_eq!(message(&framed), Some(&b"message"[..]));
+        assert_eq!(message(&frame(Compression::None, b"").unwrap()), Some(&b""[..]));
+        assert_eq!(frame(Compression::Gzip, b"").unwrap()[0], 1);
+    }
+
+    #[test]
+    fn what_is_not_whole_is_no_message() {
+        let framed = frame(Compression::None, b"message").unwrap();
+        for end in 0..framed.len() {
+            assert_eq!(message(&framed[..end]), None, "{end}");
+        }
+        assert_eq!(message(&frame(Compression::Gzip, b"packed").unwrap()), None);
+        assert_eq!(message(&[0, 255, 255, 255, 255, 1]), None);
+    }
+
+    #[test]
+    fn timeouts_fit_into_eight_digits() {
+        assert_eq!(timeout(Duration::from_secs(10)), "10000m");
+        assert_eq!(timeout(Duration::MAX), "99999999m");
+        assert_eq!(timeout(Duration::from_micros(1)), "1m");
+    }
+}
