@@ -264,8 +264,8 @@ fn the_environment_is_told_by_its_variables() {
         environment: `OTEL_EXPORTER_OTLP_HEADERS` must be a list such as name=value,name2=value2: part 1 has no `=`
         environment: `OTEL_EXPORTER_OTLP_COMPRESSION` must be `gzip` or `none`, not "gz"
         environment: `OTEL_EXPORTER_OTLP_TIMEOUT` must be a whole number of milliseconds, not "10s"
-        environment: `OTEL_EXPORTER_OTLP_LOGS_PROTOCOL` must be `http/protobuf`, `http/json` or `grpc`, not "http/jsn"; did you mean `http/json`?
         environment: `OTEL_LOGS_EXPORTER` must be `otlp` or `none`, not "console"
+        environment: `OTEL_EXPORTER_OTLP_LOGS_PROTOCOL` must be `http/protobuf`, `http/json` or `grpc`, not "http/jsn"; did you mean `http/json`?
         environment: `OTEL_EXPORTER_OTLP_TRACES_TIMEOUT` must be a duration from 1ms to 1h such as "10s", "200ms" or "1m30s", not "0ms"
         environment: `OTEL_SDK_DISABLED` must be true or false, not "1"
         environment: `OTEL_EXPORTER_OTLP_TRACES_INSECURE` must be true or false, not "yes"

@@ -108,3 +108,7 @@ impl Sink for OtlpSink {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "sink_tests.rs"]
+mod tests;

@@ -193,16 +193,16 @@ fn deepest(mut error: &(dyn Error + 'static)) -> String {
 
 fn hint(destination: &Destination, cause: &str) -> Option<&'static str> {
     let (port, is_grpc) = (destination.url.port_u16(), destination.protocol == Protocol::Grpc);
-    if cause.contains("UnknownIssuer") {
+    if cause.contains("UnknownIssuer") || cause.contains("BadSignature") {
         Some(unknown_issuer(&destination.tls))
     } else if cause.contains("CertificateRequired") {
         Some("the receiver asks for a client certificate: export.tls.cert_file and export.tls.key_file")
-    } else if cause.contains("alert") && cause.contains("CA") {
-        Some("the receiver does not accept the client certificate of export.tls.cert_file")
     } else if destination.is_tls() && cause.contains("InvalidContentType") {
         Some("the receiver does not speak TLS on this port: http:// instead of https://?")
     } else if cause.contains("NoApplicationProtocol") {
         Some("the receiver does not speak HTTP/2, which gRPC needs: export.protocol = \"http/protobuf\"?")
+    } else if destination.tls.cert_file.is_some() && cause.contains("fatal alert") {
+        Some("the receiver may not accept the client certificate of export.tls.cert_file")
     } else if port == Some(4317) && !is_grpc {
         Some("4317 is by custom the port of OTLP/gRPC: export.protocol = \"grpc\", or port 4318?")
     } else if port == Some(4318) && is_grpc {
