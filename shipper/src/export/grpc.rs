@@ -4,9 +4,11 @@
 use super::destination::Destination;
 use crate::config::model::Compression;
 use bytes::{BufMut, Bytes, BytesMut};
+use flate2::read::GzDecoder;
 use http::header::{CONTENT_TYPE, TE};
 use http::{HeaderMap, HeaderName, HeaderValue};
-use std::io;
+use std::borrow::Cow;
+use std::io::{self, Read};
 use std::time::Duration;
 
 /// Whether the message is compressed, and its length.
@@ -22,13 +24,27 @@ pub(super) fn frame(compression: Compression, message: &[u8]) -> io::Result<Byte
     Ok(frame.freeze())
 }
 
-/// The first message of a body; `None` if it is not whole, or compressed, which was not offered.
-pub(super) fn message(body: &[u8]) -> Option<&[u8]> {
+/// Most of a message that is unpacked: it is a number and a sentence.
+const MAX_UNPACKED_BYTES: u64 = 64 << 10;
+
+/// The first message of a body, unpacked: receivers answer a gzip request in gzip, the Collector among them. `None` if
+/// it is not whole or packed otherwise.
+pub(super) fn message(body: &[u8]) -> Option<Cow<'_, [u8]>> {
     let (prefix, rest) = body.split_at_checked(PREFIX_BYTES)?;
     let (compressed, length) = prefix.split_first()?;
     let length = u32::from_be_bytes(length.try_into().ok()?);
     let message = rest.get(..usize::try_from(length).ok()?)?;
-    (*compressed == 0).then_some(message)
+    match compressed {
+        0 => Some(message.into()),
+        1 => gunzip(message).map(Cow::from),
+        _ => None,
+    }
+}
+
+fn gunzip(packed: &[u8]) -> Option<Vec<u8>> {
+    let mut unpacked = Vec::new();
+    GzDecoder::new(packed).take(MAX_UNPACKED_BYTES).read_to_end(&mut unpacked).ok()?;
+    Some(unpacked)
 }
 
 /// Describes a body that [`body::make`](super::body::make) made.
@@ -55,8 +71,8 @@ mod tests {
     #[test]
     fn what_is_framed_is_read_back() {
         let framed = frame(Compression::None, b"message").unwrap();
-        assert_eq!(message(&framed), Some(&b"message"[..]));
-        assert_eq!(message(&frame(Compression::None, b"").unwrap()), Some(&b""[..]));
+        assert_eq!(message(&framed).as_deref(), Some(&b"message"[..]));
+        assert_eq!(message(&frame(Compression::None, b"").unwrap()).as_deref(), Some(&b""[..]));
         assert_eq!(frame(Compression::Gzip, b"").unwrap()[0], 1);
     }
 
@@ -66,8 +82,21 @@ mod tests {
         for end in 0..framed.len() {
             assert_eq!(message(&framed[..end]), None, "{end}");
         }
-        assert_eq!(message(&frame(Compression::Gzip, b"packed").unwrap()), None);
+        assert_eq!(message(&frame(Compression::Gzip, b"not packed").unwrap()), None);
         assert_eq!(message(&[0, 255, 255, 255, 255, 1]), None);
+    }
+
+    #[test]
+    fn answers_in_gzip_are_unpacked_within_bounds() {
+        let packed = |message: &[u8]| {
+            let mut packed = Vec::new();
+            let mut encoder = flate2::read::GzEncoder::new(message, flate2::Compression::fast());
+            encoder.read_to_end(&mut packed).unwrap();
+            frame(Compression::Gzip, &packed).unwrap()
+        };
+        assert_eq!(message(&packed(b"message")).as_deref(), Some(&b"message"[..]));
+        let bomb = packed(&vec![0; 1 << 20]);
+        assert_eq!(message(&bomb).unwrap().len() as u64, MAX_UNPACKED_BYTES);
     }
 
     #[test]

@@ -46,7 +46,7 @@ pub fn classify(signal: Signal, status: &HeaderMap, body: &[u8]) -> Option<Answe
     let code = status.get("grpc-status")?.to_str().ok()?;
     let name = code.parse().ok().and_then(|number: usize| CODES.get(number)).copied().unwrap_or("UNKNOWN");
     if name == "OK" {
-        let partial = message(body).and_then(|message| partial_from_protobuf(signal, message));
+        let partial = message(body).and_then(|message| partial_from_protobuf(signal, &message));
         return Some(accepted(partial));
     }
     let why = failure(name, status);
