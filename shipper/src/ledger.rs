@@ -181,6 +181,17 @@ impl Ledger {
         }
     }
 
+    /// Drops whose records are not made, because log records are not exported: evicted without having waited.
+    pub fn unexported(&self, contents: Contents) {
+        let mut stages = self.stages();
+        let Contents { records, drops, totals } = contents;
+        stages.in_pipeline -= drops;
+        stages.spooled.records += records;
+        stages.spooled.drops += drops;
+        stages.evicted.add(contents);
+        stages.totals.evicted += totals;
+    }
+
     /// Events that could not be decoded, ever.
     pub fn decode_errors(&self) -> u64 {
         self.stages().decode_errors

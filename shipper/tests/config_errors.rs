@@ -97,7 +97,7 @@ events = []
 
 [export]
 endpoint = 'localhost:4318'
-protocol = 'grpc'
+protocol = 'GRPC'
 compression = 'zstd'
 timeout = '0s'
 batch_interval = '2h'
@@ -126,7 +126,7 @@ log_format = 2026-01-01
         /etc/test.toml:21: `spans.emit` must be `always` or `never`, not "Always"; did you mean `always`?
         /etc/test.toml:22: `spans.events` must be `full` or `none`, not a list
         /etc/test.toml:25: `export.endpoint` must begin with http:// or https://, not "localhost:4318"; did you mean `http://localhost:4318`?
-        /etc/test.toml:26: `export.protocol` is `grpc`, which is not supported yet: use `http/protobuf` (receivers usually have it on port 4318)
+        /etc/test.toml:26: `export.protocol` must be `http/protobuf`, `http/json` or `grpc`, not "GRPC"; did you mean `grpc`?
         /etc/test.toml:27: `export.compression` must be `gzip` or `none`, not "zstd"
         /etc/test.toml:28: `export.timeout` must be a duration from 1ms to 1h such as "10s", "200ms" or "1m30s", not "0s"
         /etc/test.toml:29: `export.batch_interval` must be a duration from 1ms to 1h such as "10s", "200ms" or "1m30s", not "2h"
@@ -248,8 +248,11 @@ fn the_environment_is_told_by_its_variables() {
         ("OTEL_EXPORTER_OTLP_HEADERS", "secret"),
         ("OTEL_EXPORTER_OTLP_TIMEOUT", "10s"),
         ("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "0"),
-        ("OTEL_EXPORTER_OTLP_LOGS_PROTOCOL", "http/json"),
+        ("OTEL_EXPORTER_OTLP_LOGS_PROTOCOL", "http/jsn"),
         ("OTEL_EXPORTER_OTLP_COMPRESSION", "gz"),
+        ("OTEL_LOGS_EXPORTER", "console"),
+        ("OTEL_SDK_DISABLED", "1"),
+        ("OTEL_EXPORTER_OTLP_TRACES_INSECURE", "yes"),
         ("TCPDROP_OTEL_DEDUP_WINDW", "5s"),
         ("TCPDROP_OTEL_PROBE_STACK_DEPTH", "65"),
         ("TCPDROP_OTEL_X", ""),
@@ -261,8 +264,11 @@ fn the_environment_is_told_by_its_variables() {
         environment: `OTEL_EXPORTER_OTLP_HEADERS` must be a list such as name=value,name2=value2: part 1 has no `=`
         environment: `OTEL_EXPORTER_OTLP_COMPRESSION` must be `gzip` or `none`, not "gz"
         environment: `OTEL_EXPORTER_OTLP_TIMEOUT` must be a whole number of milliseconds, not "10s"
-        environment: `OTEL_EXPORTER_OTLP_LOGS_PROTOCOL` is `http/json`, which is not supported yet: use `http/protobuf` (receivers usually have it on port 4318)
+        environment: `OTEL_LOGS_EXPORTER` must be `otlp` or `none`, not "console"
+        environment: `OTEL_EXPORTER_OTLP_LOGS_PROTOCOL` must be `http/protobuf`, `http/json` or `grpc`, not "http/jsn"; did you mean `http/json`?
         environment: `OTEL_EXPORTER_OTLP_TRACES_TIMEOUT` must be a duration from 1ms to 1h such as "10s", "200ms" or "1m30s", not "0ms"
+        environment: `OTEL_SDK_DISABLED` must be true or false, not "1"
+        environment: `OTEL_EXPORTER_OTLP_TRACES_INSECURE` must be true or false, not "yes"
         environment: `TCPDROP_OTEL_PROBE_STACK_DEPTH` must be a whole number from 1 to 64, not "65"
         environment: unknown variable `TCPDROP_OTEL_DEDUP_WINDW`; did you mean `TCPDROP_OTEL_DEDUP_WINDOW`?
         environment: unknown variable `TCPDROP_OTEL_X`
@@ -277,7 +283,7 @@ fn assignments_are_told_as_such() {
             "dedup.window",
             "dedup=1",
             "limit.window=1s",
-            "export.endpoint=",
+            "export.endpoint=x:",
             "=1",
             "spool.max_bytes=1k",
         ]),
@@ -285,7 +291,7 @@ fn assignments_are_told_as_such() {
         --set: "dedup.window" must be KEY=VALUE, such as dedup.window=5s
         --set: `dedup` is a section: name a key, dedup.KEY
         --set: unknown key `limit.window`; did you mean `dedup.window`?
-        --set: `export.endpoint` must begin with http:// or https://, not ""
+        --set: `export.endpoint` must begin with http:// or https://, not "x:"
         --set: unknown key ``
         --set: `spool.max_bytes` must be a size from 16KiB to 1TiB such as "64MiB" or 65536, not "1k"
         "#,

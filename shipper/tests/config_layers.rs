@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 use std::time::Duration;
-use tcpdrop_otel::config::model::{Compression, Level};
+use tcpdrop_otel::config::model::{Compression, Level, Protocol, SignalExporter};
 use tcpdrop_otel::config::{Config, SourceFile, Sources, load};
 use tcpdrop_otel::export::Signal;
 use tcpdrop_otel::export::destination::Destination;
@@ -35,7 +35,7 @@ fn the_later_layer_wins() {
     let own = ("TCPDROP_OTEL_EXPORT_ENDPOINT", "http://own");
     let sets = ["export.endpoint=http://first", "export.endpoint = http://second"];
     let endpoint = |environment: &[_], sets: &[_]| {
-        load(&sources(file, environment, sets)).unwrap().export.endpoint.to_string()
+        load(&sources(file, environment, sets)).unwrap().export.endpoint.unwrap().to_string()
     };
     assert_eq!(endpoint(&[], &[]), "http://file/");
     assert_eq!(endpoint(&[standard], &[]), "http://standard/");
@@ -74,6 +74,61 @@ fn standard_variables_mean_what_the_specification_says() {
     assert_eq!(own.headers.len(), 1);
     assert_eq!((own.timeout, own.compression), (Duration::from_millis(1), Compression::Gzip));
     assert_eq!(all.export.destination(Signal::Traces).url, "https://otlp.example.com/base/v1/traces");
+}
+
+#[test]
+fn the_protocol_s_variable_decides_on_the_customary_endpoint() {
+    let grpc = logs(&[("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")]);
+    assert_eq!((grpc.protocol, grpc.url.port_u16()), (Protocol::Grpc, Some(4317)));
+    let both = [("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"), ("OTEL_EXPORTER_OTLP_LOGS_PROTOCOL", "http/json")];
+    let json = logs(&both);
+    assert_eq!((json.protocol, json.url.port_u16()), (Protocol::HttpJson, Some(4318)));
+}
+
+#[test]
+fn certificates_have_standard_variables_too() {
+    let tls = logs(&[
+        ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/ca.pem"),
+        ("OTEL_EXPORTER_OTLP_CLIENT_KEY", "/common.key"),
+        ("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", "/agent.pem"),
+        ("OTEL_EXPORTER_OTLP_LOGS_CLIENT_KEY", "/agent.key"),
+        ("OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY", "/other.key"),
+    ])
+    .tls;
+    let files = [tls.ca_file, tls.cert_file, tls.key_file].map(|file| file.unwrap());
+    assert_eq!(files, ["/ca.pem", "/agent.pem", "/agent.key"].map(PathBuf::from));
+}
+
+#[test]
+fn insecure_completes_an_endpoint_without_a_scheme_and_changes_no_other() {
+    let url = |environment: &[_]| logs(environment).url.to_string();
+    let bare = ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4317");
+    assert_eq!(url(&[bare, ("OTEL_EXPORTER_OTLP_INSECURE", "TRUE")]), "http://collector:4317/v1/logs");
+    assert_eq!(url(&[bare, ("OTEL_EXPORTER_OTLP_INSECURE", "false")]), "https://collector:4317/v1/logs");
+    let https = ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://collector");
+    assert_eq!(url(&[https, ("OTEL_EXPORTER_OTLP_INSECURE", "true")]), "https://collector/v1/logs");
+    let own = [
+        ("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "collector:1"),
+        ("OTEL_EXPORTER_OTLP_INSECURE", "false"),
+        ("OTEL_EXPORTER_OTLP_LOGS_INSECURE", "true"),
+    ];
+    assert_eq!(url(&own), "http://collector:1/");
+}
+
+#[test]
+fn signals_can_be_left_out() {
+    let exporters = |environment: &[_], sets: &[_]| {
+        let export = load(&sources("", environment, sets)).unwrap().export;
+        (export.logs.exporter, export.traces.exporter)
+    };
+    let (otlp, none) = (SignalExporter::Otlp, SignalExporter::None);
+    assert_eq!(exporters(&[("OTEL_LOGS_EXPORTER", "none")], &[]), (none, otlp));
+    assert_eq!(exporters(&[("OTEL_TRACES_EXPORTER", "none")], &[]), (otlp, none));
+    assert_eq!(exporters(&[("OTEL_TRACES_EXPORTER", "otlp")], &[]), (otlp, otlp));
+    let disabled = ("OTEL_SDK_DISABLED", "True");
+    assert_eq!(exporters(&[disabled, ("OTEL_LOGS_EXPORTER", "otlp")], &[]), (none, none));
+    assert_eq!(exporters(&[disabled], &["export.logs.exporter=otlp"]), (otlp, none));
+    assert_eq!(exporters(&[("OTEL_SDK_DISABLED", "false")], &[]), (otlp, otlp));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use toml::{Table, Value};
 const REFERENCE: &str = include_str!("../../config/tcpdrop-otel.toml");
 
 /// Every key, and a value other than its default.
-const KEYS: [(&str, &str); 33] = [
+const KEYS: [(&str, &str); 47] = [
     ("probe.ring_bytes", "8MiB"),
     ("probe.stack_depth", "8"),
     ("dedup.window", "5s"),
@@ -24,21 +24,35 @@ const KEYS: [(&str, &str); 33] = [
     ("spans.events", "none"),
     ("severity", r#"[{ reasons = ["NO_SOCKET"], level = "trace" }]"#),
     ("export.endpoint", "https://otlp.example.com"),
-    ("export.protocol", "http/protobuf"),
+    ("export.protocol", "grpc"),
     ("export.headers", "api-key=1"),
+    ("export.headers_file", "/export/headers"),
     ("export.compression", "none"),
     ("export.timeout", "1s"),
     ("export.batch_interval", "2s"),
+    ("export.tls.ca_file", "/common/ca.pem"),
+    ("export.tls.cert_file", "/common/cert.pem"),
+    ("export.tls.key_file", "/common/key.pem"),
+    ("export.logs.exporter", "none"),
     ("export.logs.endpoint", "https://logs.example.com"),
-    ("export.logs.protocol", "http/protobuf"),
+    ("export.logs.protocol", "http/json"),
     ("export.logs.headers", "api-key=2"),
+    ("export.logs.headers_file", "/export.logs/headers"),
     ("export.logs.compression", "none"),
     ("export.logs.timeout", "3s"),
+    ("export.logs.tls.ca_file", "/logs/ca.pem"),
+    ("export.logs.tls.cert_file", "/logs/cert.pem"),
+    ("export.logs.tls.key_file", "/logs/key.pem"),
+    ("export.traces.exporter", "none"),
     ("export.traces.endpoint", "https://traces.example.com"),
-    ("export.traces.protocol", "http/protobuf"),
+    ("export.traces.protocol", "grpc"),
     ("export.traces.headers", "api-key=3"),
+    ("export.traces.headers_file", "/export.traces/headers"),
     ("export.traces.compression", "none"),
     ("export.traces.timeout", "4s"),
+    ("export.traces.tls.ca_file", "/traces/ca.pem"),
+    ("export.traces.tls.cert_file", "/traces/cert.pem"),
+    ("export.traces.tls.key_file", "/traces/key.pem"),
     ("spool.mode", "memory"),
     ("spool.max_bytes", "1MiB"),
     ("health.listen", "[::1]:80"),
@@ -47,7 +61,7 @@ const KEYS: [(&str, &str); 33] = [
 ];
 
 /// Keys with one possible value so far, which is their default.
-const FIXED: [&str; 2] = ["export.protocol", "spool.mode"];
+const FIXED: [&str; 1] = ["spool.mode"];
 
 fn keys() -> BTreeSet<String> {
     KEYS.iter().map(|(key, _)| (*key).to_owned()).collect()

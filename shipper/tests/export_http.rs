@@ -5,12 +5,15 @@ mod export_receiver;
 
 use export_receiver::{ANY, OK, Receiver, Reply, closed_address, destination, request, transport};
 use http::HeaderValue;
-use opentelemetry_proto::tonic::collector::logs::v1::{ExportLogsPartialSuccess, ExportLogsServiceResponse};
+use opentelemetry_proto::tonic::collector::logs::v1::{
+    ExportLogsPartialSuccess, ExportLogsServiceRequest, ExportLogsServiceResponse,
+};
+use opentelemetry_proto::tonic::logs::v1::ResourceLogs;
 use prost::Message;
 use std::io::Read;
 use std::sync::Arc;
 use std::time::Duration;
-use tcpdrop_otel::config::model::Compression;
+use tcpdrop_otel::config::model::{Compression, Protocol};
 use tcpdrop_otel::export::Signal;
 use tcpdrop_otel::export::answer::Answer;
 use tcpdrop_otel::export::send::{Exporter, Transport};
@@ -71,6 +74,26 @@ async fn without_compression_the_body_goes_as_it_is() {
     transport(destination).send(&request(Signal::Traces, "plain", 1, 0)).await;
     assert_eq!(receiver.received()[0].body, b"plain");
     assert!(!receiver.received()[0].head.contains("content-encoding"));
+}
+
+#[tokio::test]
+async fn json_is_made_when_it_is_sent() {
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n";
+    let body = br#"{"partialSuccess":{"rejectedLogRecords":"1"}}"#.to_vec();
+    let receiver = Receiver::start(ANY, [Reply::Answer(head, body)]).await;
+    let mut destination = destination(format!("http://{}/v1/logs", receiver.address));
+    (destination.protocol, destination.compression) = (Protocol::HttpJson, Compression::None);
+    let transport = transport(destination);
+    let encoded = ExportLogsServiceRequest { resource_logs: vec![ResourceLogs::default()] }.encode_to_vec();
+    let answer = transport.send(&request(Signal::Logs, encoded, 1, 1)).await;
+    assert_eq!(answer, Answer::Accepted { rejected: 1, message: None });
+    let received = receiver.received();
+    assert_eq!(received[0].body, br#"{"resourceLogs":[{}]}"#);
+    assert!(received[0].head.contains("content-type: application/json\r\n"), "{}", received[0].head);
+
+    let answer = transport.send(&request(Signal::Logs, "not protobuf", 1, 1)).await;
+    assert!(matches!(answer, Answer::Refused { .. }), "it would never become JSON: {answer:?}");
+    assert_eq!(receiver.received().len(), 1);
 }
 
 #[tokio::test]

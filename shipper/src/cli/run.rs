@@ -2,13 +2,15 @@
 
 use crate::agent::{self, Agent, AgentError, Intervals, Pulse};
 use crate::config::Config;
+use crate::config::model::{EmitSpans, SignalExporter};
 use crate::enrich::Host;
 use crate::export::Signal;
-use crate::export::http::{ClientError, HttpClient, OtlpHttp};
-use crate::export::send::Exporter;
+use crate::export::route::{Route, RouteError};
+use crate::export::send::{Exporter, Transport};
 use crate::export::sink::OtlpSink;
 use crate::export::spool::memory::MemorySpool;
 use crate::export::spool::{Evicted, Spool};
+use crate::export::transport::SignalTransport;
 use crate::ledger::Ledger;
 use crate::otlp::severity::Policy;
 use crate::pipeline::Intake;
@@ -38,9 +40,9 @@ pub enum RunError {
     /// `/status` could not be served.
     #[error(transparent)]
     Serve(#[from] ServeError),
-    /// No client could be made.
+    /// A file that the export needs is missing or wrong.
     #[error(transparent)]
-    Client(#[from] ClientError),
+    Route(#[from] RouteError),
     /// Signals can't be waited for.
     #[error("SIGTERM and SIGINT cannot be waited for: {0}")]
     Signals(#[from] io::Error),
@@ -50,10 +52,12 @@ pub enum RunError {
 ///
 /// # Errors
 /// See [`RunError`]. What is not reachable yet is no error.
-pub async fn run(config: Config) -> Result<(), RunError> {
+pub async fn run(mut config: Config) -> Result<(), RunError> {
     let (stop, stopped) = watch::channel(false);
     agent::stop_on_signal(stop)?;
-    // Before anything is loaded: so a second agent ends here.
+    // Before anything is loaded: so a wrong file or a second agent ends here.
+    let routes = [Route::of(&config.export, Signal::Logs)?, Route::of(&config.export, Signal::Traces)?];
+    say_unexported(&mut config);
     let listener = serve::bind(config.health.listen)?;
     let status_address = listener.address();
 
@@ -63,14 +67,9 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     let spool: Arc<dyn Spool> = Arc::new(MemorySpool::new(config.spool.max_bytes, ledger.clone()));
     let mut random = StdRng::from_os_rng();
 
-    let [logs, traces] = [Signal::Logs, Signal::Traces].map(|signal| config.export.destination(signal));
-    let client = HttpClient::new([&logs, &traces], Arc::new(probe.own_ports()))?;
-    let [logs, traces] = [logs, traces].map(|destination| OtlpHttp::new(client.clone(), destination));
-    tracing::info!(
-        "log records go to {}, spans to {}",
-        config.export.destination(Signal::Logs).name(),
-        config.export.destination(Signal::Traces).name()
-    );
+    let own_ports = Arc::new(probe.own_ports());
+    let [logs, traces] = routes.map(|route| SignalTransport::new(route, own_ports.clone()));
+    tracing::info!("log records go to {}, spans to {}", logs.name(), traces.name());
     let exporter = Exporter::start(spool.clone(), logs, traces, random.random());
     let description = serde_json::json!({
         "kernel": super::kernel_release(),
@@ -89,12 +88,18 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     let state = Arc::new(state);
     let server = tokio::spawn(serve::serve(listener, state.clone()));
 
+    let unexported = (config.export.logs.exporter == SignalExporter::None).then(|| ledger.clone());
     let intake = Intake::new(&config, ledger, host.boundaries(), StdRng::from_rng(&mut random));
     let intervals = Intervals { flush: config.export.batch_interval, totals: config.dedup.window };
     let make_reporting = move || {
         let resource = super::observed_resource();
         let policy = Policy::new(&config.severity);
-        (host.enricher(), OtlpSink::new(resource, policy, config.spans, spool, random))
+        let sink = OtlpSink::new(resource, policy, config.spans, spool, random);
+        let sink = match unexported {
+            Some(ledger) => sink.without_logs(ledger),
+            None => sink,
+        };
+        (host.enricher(), sink)
     };
     // Every plain HTTP exchange leaves a drop behind (a FIN purged at close): requests for /status must not make records.
     probe.own_ports().register(status_address.port(), 0)?;
@@ -109,6 +114,22 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     say_evicted(exporter.flush(LAST_ATTEMPT).await, &state);
     server.abort();
     Ok(end?)
+}
+
+/// Says once what will be missing, and keeps spans that nobody takes from being made.
+fn say_unexported(config: &mut Config) {
+    if config.export.logs.exporter == SignalExporter::None {
+        tracing::warn!(
+            "log records are not exported (export.logs.exporter, OTEL_LOGS_EXPORTER or OTEL_SDK_DISABLED): none are \
+             made, and each drop counts as evicted"
+        );
+    }
+    if config.export.traces.exporter == SignalExporter::None {
+        config.spans.emit = EmitSpans::Never;
+        tracing::warn!(
+            "spans are not exported (export.traces.exporter, OTEL_TRACES_EXPORTER or OTEL_SDK_DISABLED): none are made"
+        );
+    }
 }
 
 fn tell_manager(service_state: ServiceState) {

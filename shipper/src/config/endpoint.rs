@@ -1,5 +1,6 @@
 //! [`Endpoint`]: a URL that can be sent to.
 
+use super::model::Protocol;
 use super::nearest::hint;
 use http::Uri;
 use std::fmt;
@@ -29,9 +30,14 @@ impl Endpoint {
     }
 }
 
-impl Default for Endpoint {
-    fn default() -> Self {
-        Self(Uri::from_static("http://localhost:4318"))
+impl Endpoint {
+    /// Where a receiver of this host is by custom (OpenTelemetry specification, "OTLP Exporter Configuration",
+    /// "Endpoint").
+    pub fn customary(protocol: Protocol) -> Self {
+        Self(Uri::from_static(match protocol {
+            Protocol::Grpc => "http://localhost:4317",
+            Protocol::HttpProtobuf | Protocol::HttpJson => "http://localhost:4318",
+        }))
     }
 }
 

@@ -22,6 +22,23 @@ pub(super) fn parse(text: &str) -> Result<HeaderMap, String> {
     Ok(headers)
 }
 
+/// Reads a file of headers: a line each, `name: value` or `name=value`, the value as it is. Empty lines and those that
+/// begin with `#` are skipped.
+pub(crate) fn parse_file(text: &str) -> Result<HeaderMap, String> {
+    let mut headers = HeaderMap::new();
+    for (index, line) in text.lines().map(str::trim).enumerate() {
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let number = index + 1;
+        let Some((name, value)) = line.split_once([':', '=']) else {
+            return Err(format!("line {number} must be name: value or name=value"));
+        };
+        insert(&mut headers, name.trim(), value.trim()).map_err(|what| format!("line {number} {what}"))?;
+    }
+    Ok(headers)
+}
+
 /// Adds a header, its value marked sensitive.
 pub(super) fn insert(headers: &mut HeaderMap, name: &str, value: &str) -> Result<(), String> {
     let known = name
@@ -57,6 +74,27 @@ mod tests {
         assert_eq!(headers.len(), 2);
         assert_eq!(headers["api-key"], "s e,c=r");
         assert_eq!(headers["x-team"], "a");
+    }
+
+    #[test]
+    fn a_file_has_a_header_a_line_taken_as_it_is() {
+        let text = "# of the vendor\r\n\r\napi-key: a=b:c%2C\r\n X-Team=net: 1 ";
+        let headers = parse_file(text).unwrap();
+        assert_eq!(headers.len(), 2);
+        assert_eq!(headers["api-key"], "a=b:c%2C");
+        assert_eq!(headers["x-team"], "net: 1");
+        assert!(headers.values().all(HeaderValue::is_sensitive));
+    }
+
+    #[test]
+    fn a_file_s_mistakes_are_told_by_line_and_without_secrets() {
+        for (text, what) in [
+            ("secret", "line 1 must be name: value or name=value"),
+            ("\na b: secret", "line 2 has \"a b\", which cannot be the name of a header"),
+            ("a: secret\nA=secret", "line 2 has \"A\" twice (upper and lower case are the same)"),
+        ] {
+            assert_eq!(parse_file(text).unwrap_err(), what);
+        }
     }
 
     #[test]

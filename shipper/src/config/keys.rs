@@ -1,9 +1,11 @@
 //! Every setting: its key, how its value is read, and the field it goes to. Names of variables, checks and the nearest
 //! valid name all come from this list; tests compare it with the model and with `config/tcpdrop-otel.toml`.
 
-use super::model::{Compression, Config, EmitSpans, Level, LogFormat, Protocol, SpanEvents, SpoolMode};
+use super::model::{
+    Compression, Config, EmitSpans, Level, LogFormat, Protocol, SignalExporter, SpanEvents, SpoolMode,
+};
 use super::read::{
-    Given, Read, address, boolean, bytes, choice, duration, endpoint, fault, headers, optional, ring_bytes,
+    Given, Read, address, boolean, bytes, choice, duration, endpoint, file, headers, optional, ring_bytes,
     whole,
 };
 use super::severity::policy;
@@ -31,22 +33,36 @@ pub(super) const KEYS: &[Key] = &[
     key("spans.emit", |c, v| put(&mut c.spans.emit, choice(v, EMIT_SPANS))),
     key("spans.events", |c, v| put(&mut c.spans.events, choice(v, SPAN_EVENTS))),
     key("severity", |c, v| put(&mut c.severity, policy(v))),
-    key("export.endpoint", |c, v| put(&mut c.export.endpoint, endpoint(v))),
-    key("export.protocol", |c, v| put(&mut c.export.protocol, protocol(v))),
+    key("export.endpoint", |c, v| put(&mut c.export.endpoint, optional(v, endpoint))),
+    key("export.protocol", |c, v| put(&mut c.export.protocol, choice(v, PROTOCOLS))),
     key("export.headers", |c, v| put(&mut c.export.headers, headers(v))),
+    key("export.headers_file", |c, v| put(&mut c.export.headers_file, optional(v, file))),
     key("export.compression", |c, v| put(&mut c.export.compression, choice(v, COMPRESSIONS))),
     key("export.timeout", |c, v| put(&mut c.export.timeout, duration(v, A_WHILE))),
     key("export.batch_interval", |c, v| put(&mut c.export.batch_interval, duration(v, A_WHILE))),
+    key("export.tls.ca_file", |c, v| put(&mut c.export.tls.ca_file, optional(v, file))),
+    key("export.tls.cert_file", |c, v| put(&mut c.export.tls.cert_file, optional(v, file))),
+    key("export.tls.key_file", |c, v| put(&mut c.export.tls.key_file, optional(v, file))),
+    key("export.logs.exporter", |c, v| put(&mut c.export.logs.exporter, choice(v, SIGNAL_EXPORTERS))),
     key("export.logs.endpoint", |c, v| put(&mut c.export.logs.endpoint, optional(v, endpoint))),
     key("export.logs.protocol", |c, v| put(&mut c.export.logs.protocol, optional(v, protocol))),
     key("export.logs.headers", |c, v| put(&mut c.export.logs.headers, optional(v, headers))),
     key("export.logs.compression", |c, v| put(&mut c.export.logs.compression, optional(v, compression))),
     key("export.logs.timeout", |c, v| put(&mut c.export.logs.timeout, optional(v, timeout))),
+    key("export.logs.headers_file", |c, v| put(&mut c.export.logs.headers_file, optional(v, file))),
+    key("export.logs.tls.ca_file", |c, v| put(&mut c.export.logs.tls.ca_file, optional(v, file))),
+    key("export.logs.tls.cert_file", |c, v| put(&mut c.export.logs.tls.cert_file, optional(v, file))),
+    key("export.logs.tls.key_file", |c, v| put(&mut c.export.logs.tls.key_file, optional(v, file))),
+    key("export.traces.exporter", |c, v| put(&mut c.export.traces.exporter, choice(v, SIGNAL_EXPORTERS))),
     key("export.traces.endpoint", |c, v| put(&mut c.export.traces.endpoint, optional(v, endpoint))),
     key("export.traces.protocol", |c, v| put(&mut c.export.traces.protocol, optional(v, protocol))),
     key("export.traces.headers", |c, v| put(&mut c.export.traces.headers, optional(v, headers))),
     key("export.traces.compression", |c, v| put(&mut c.export.traces.compression, optional(v, compression))),
     key("export.traces.timeout", |c, v| put(&mut c.export.traces.timeout, optional(v, timeout))),
+    key("export.traces.headers_file", |c, v| put(&mut c.export.traces.headers_file, optional(v, file))),
+    key("export.traces.tls.ca_file", |c, v| put(&mut c.export.traces.tls.ca_file, optional(v, file))),
+    key("export.traces.tls.cert_file", |c, v| put(&mut c.export.traces.tls.cert_file, optional(v, file))),
+    key("export.traces.tls.key_file", |c, v| put(&mut c.export.traces.tls.key_file, optional(v, file))),
     key("spool.mode", |c, v| put(&mut c.spool.mode, choice(v, SPOOL_MODES))),
     key("spool.max_bytes", |c, v| put(&mut c.spool.max_bytes, bytes(v, LARGEST_RECORD..=1 << 40))),
     key("health.listen", |c, v| put(&mut c.health.listen, address(v))),
@@ -64,6 +80,10 @@ const LARGEST_RECORD: u64 = 16 << 10;
 const EMIT_SPANS: &[(&str, EmitSpans)] = &[("always", EmitSpans::Always), ("never", EmitSpans::Never)];
 const SPAN_EVENTS: &[(&str, SpanEvents)] = &[("full", SpanEvents::Full), ("none", SpanEvents::None)];
 const COMPRESSIONS: &[(&str, Compression)] = &[("gzip", Compression::Gzip), ("none", Compression::None)];
+const PROTOCOLS: &[(&str, Protocol)] =
+    &[("http/protobuf", Protocol::HttpProtobuf), ("http/json", Protocol::HttpJson), ("grpc", Protocol::Grpc)];
+const SIGNAL_EXPORTERS: &[(&str, SignalExporter)] =
+    &[("otlp", SignalExporter::Otlp), ("none", SignalExporter::None)];
 const SPOOL_MODES: &[(&str, SpoolMode)] = &[("memory", SpoolMode::Memory)];
 const LOG_FORMATS: &[(&str, LogFormat)] = &[("text", LogFormat::Text), ("json", LogFormat::Json)];
 pub(super) const LEVELS: &[(&str, Level)] = &[
@@ -83,12 +103,7 @@ fn timeout(given: Given) -> Read<Duration> {
 }
 
 fn protocol(given: Given) -> Read<Protocol> {
-    match given.text() {
-        Some(name @ ("grpc" | "http/json")) => fault(format!(
-            "is `{name}`, which is not supported yet: use `http/protobuf` (receivers usually have it on port 4318)"
-        )),
-        _ => choice(given, &[("http/protobuf", Protocol::HttpProtobuf)]),
-    }
+    choice(given, PROTOCOLS)
 }
 
 const fn key(path: &'static str, set: fn(&mut Config, Given) -> Read<()>) -> Key {
@@ -111,13 +126,23 @@ impl Key {
         format!("TCPDROP_OTEL_{}", upper_snake(self.path))
     }
 
-    /// The variable of the OpenTelemetry specification with the same meaning ("Environment Variable Specification", OTLP
-    /// exporter). The keys of `[export]` bear its names, so that one follows from the other.
+    /// The variable of the OpenTelemetry specification with the same meaning ("Environment Variable Specification" and
+    /// "OTLP Exporter Configuration").
     pub(super) fn standard_variable(&self) -> Option<String> {
         let setting = self.path.strip_prefix("export.")?;
-        let standard = ["endpoint", "protocol", "headers", "compression", "timeout"];
-        let own = setting.strip_prefix("logs.").or(setting.strip_prefix("traces.")).unwrap_or(setting);
-        standard.contains(&own).then(|| format!("OTEL_EXPORTER_OTLP_{}", upper_snake(setting)))
+        let (signal, setting) = match setting.split_once('.') {
+            Some((signal @ ("logs" | "traces"), setting)) => (format!("{}_", upper_snake(signal)), setting),
+            _ => (String::new(), setting),
+        };
+        let name = match setting {
+            "exporter" => return Some(format!("OTEL_{signal}EXPORTER")),
+            "endpoint" | "protocol" | "headers" | "compression" | "timeout" => &upper_snake(setting),
+            "tls.ca_file" => "CERTIFICATE",
+            "tls.cert_file" => "CLIENT_CERTIFICATE",
+            "tls.key_file" => "CLIENT_KEY",
+            _ => return None,
+        };
+        Some(format!("OTEL_EXPORTER_OTLP_{signal}{name}"))
     }
 }
 

@@ -2,10 +2,11 @@
 
 use super::error::{ConfigError, Origin, Problem};
 use super::keys::{KEYS, Key, is_section, sections};
-use super::model::Config;
+use super::model::{Config, SignalExporter};
 use super::nearest::{hint, nearest};
 use super::read::Given;
 use super::sources::{SourceFile, Sources};
+use super::standard;
 use std::borrow::Cow;
 use std::iter::once;
 use toml::Spanned;
@@ -56,7 +57,9 @@ impl Loader {
         for key in KEYS {
             let Some(name) = key.standard_variable() else { continue };
             let Some(value) = sources.variable(&name) else { continue };
-            if !key.path.ends_with(".timeout") {
+            if key.path.ends_with(".endpoint") {
+                self.text(key, &name, Origin::Environment, &standard::endpoint(&name, value, sources));
+            } else if !key.path.ends_with(".timeout") {
                 self.text(key, &name, Origin::Environment, value);
             } else if value.parse::<u64>().is_ok() {
                 self.text(key, &name, Origin::Environment, &format!("{value}ms"));
@@ -64,6 +67,17 @@ impl Loader {
                 let what = format!("`{name}` must be a whole number of milliseconds, not {value:?}");
                 self.problems.push(Problem { origin: Origin::Environment, what });
             }
+        }
+        match standard::sdk_is_disabled(sources) {
+            Ok(true) => {
+                self.config.export.logs.exporter = SignalExporter::None;
+                self.config.export.traces.exporter = SignalExporter::None;
+            }
+            Ok(false) => {}
+            Err(what) => self.problems.push(Problem { origin: Origin::Environment, what }),
+        }
+        for what in standard::bad_insecure(sources) {
+            self.problems.push(Problem { origin: Origin::Environment, what });
         }
     }
 

@@ -20,7 +20,7 @@
 mod destination;
 mod endpoint;
 mod error;
-mod headers;
+pub(crate) mod headers;
 mod keys;
 mod load;
 pub mod model;
@@ -28,6 +28,7 @@ mod nearest;
 mod read;
 mod severity;
 mod sources;
+mod standard;
 
 pub use endpoint::{Endpoint, InvalidEndpoint};
 pub use error::{ConfigError, Origin, Problem};

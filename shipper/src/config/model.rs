@@ -164,18 +164,22 @@ pub enum Level {
 /// `[export]`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Export {
-    /// Base URL: `/v1/logs` and `/v1/traces` are appended.
-    pub endpoint: Endpoint,
+    /// Base URL: the path of each signal's service is appended. `None`: this host, at the protocol's customary port.
+    pub endpoint: Option<Endpoint>,
     /// Wire protocol.
     pub protocol: Protocol,
     /// Headers of each request. Values may be secret, and are marked sensitive: `Debug` does not show them.
     pub headers: HeaderMap,
+    /// A file with more headers, a line each; [`headers`](Self::headers) of the same name win.
+    pub headers_file: Option<PathBuf>,
     /// Compression of request bodies.
     pub compression: Compression,
     /// Limit on one attempt to send.
     pub timeout: Duration,
     /// How long records wait for company before a request is made of them.
     pub batch_interval: Duration,
+    /// Files for `https`.
+    pub tls: Tls,
     /// For log records, over the above.
     pub logs: SignalExport,
     /// For spans, over the above.
@@ -185,12 +189,14 @@ pub struct Export {
 impl Default for Export {
     fn default() -> Self {
         Self {
-            endpoint: Endpoint::default(),
+            endpoint: None,
             protocol: Protocol::default(),
             headers: HeaderMap::new(),
+            headers_file: None,
             compression: Compression::default(),
             timeout: Duration::from_secs(10),
             batch_interval: Duration::from_secs(1),
+            tls: Tls::default(),
             logs: SignalExport::default(),
             traces: SignalExport::default(),
         }
@@ -200,16 +206,43 @@ impl Default for Export {
 /// `[export.logs]` and `[export.traces]`: what differs for one signal.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SignalExport {
-    /// Full URL, used as it is.
+    /// Whether the signal is exported at all.
+    pub exporter: SignalExporter,
+    /// Full URL, used as it is by OTLP/HTTP; a base URL for OTLP/gRPC.
     pub endpoint: Option<Endpoint>,
     /// Wire protocol.
     pub protocol: Option<Protocol>,
     /// Headers, instead of the general ones.
     pub headers: Option<HeaderMap>,
+    /// A file with headers. Where a signal has headers or a file of its own, the general ones do not hold for it.
+    pub headers_file: Option<PathBuf>,
     /// Compression.
     pub compression: Option<Compression>,
     /// Limit on one attempt to send.
     pub timeout: Option<Duration>,
+    /// Files for `https`, over the general ones one by one.
+    pub tls: Tls,
+}
+
+/// `export.logs.exporter` and `export.traces.exporter`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SignalExporter {
+    /// To an OTLP receiver.
+    #[default]
+    Otlp,
+    /// Not at all: nothing is made, and drops without a record count as evicted.
+    None,
+}
+
+/// `[export.tls]`: PEM files for `https`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tls {
+    /// CA certificates, in the place of those that the host trusts.
+    pub ca_file: Option<PathBuf>,
+    /// The agent's certificate and its chain, for receivers that ask for one.
+    pub cert_file: Option<PathBuf>,
+    /// The private key of `cert_file`.
+    pub key_file: Option<PathBuf>,
 }
 
 /// `export.protocol`
@@ -218,6 +251,10 @@ pub enum Protocol {
     /// OTLP/HTTP with protobuf bodies.
     #[default]
     HttpProtobuf,
+    /// OTLP/HTTP with JSON bodies.
+    HttpJson,
+    /// OTLP/gRPC.
+    Grpc,
 }
 
 /// `export.compression`

@@ -7,6 +7,7 @@ use http::HeaderMap;
 use std::fmt::Display;
 use std::net::SocketAddr;
 use std::ops::{Range, RangeInclusive};
+use std::path::PathBuf;
 use std::time::Duration;
 use toml::de::DeValue;
 
@@ -191,6 +192,13 @@ pub(super) fn endpoint(given: Given) -> Read<Endpoint> {
     match given.text() {
         Some(text) => text.parse().or_else(|wrong: super::InvalidEndpoint| fault(wrong.to_string())),
         None => given.must_be("a URL such as \"http://localhost:4318\""),
+    }
+}
+
+pub(super) fn file(given: Given) -> Read<PathBuf> {
+    match given.text() {
+        Some(path) => Ok(path.into()),
+        None => given.must_be("the path of a file, in quotes"),
     }
 }
 

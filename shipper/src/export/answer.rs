@@ -76,7 +76,7 @@ pub fn classify(
     now: SystemTime,
 ) -> Answer {
     if status.is_success() {
-        return accepted(signal, headers, body);
+        return success(signal, headers, body);
     }
     let why = failure(status, headers, body);
     match status.as_u16() {
@@ -87,7 +87,7 @@ pub fn classify(
     }
 }
 
-fn accepted(signal: Signal, headers: &HeaderMap, body: &[u8]) -> Answer {
+fn success(signal: Signal, headers: &HeaderMap, body: &[u8]) -> Answer {
     let media = media_type(headers);
     if media == "text/html" {
         let why = "a web page came back: this is not an OTLP receiver, see export.endpoint".to_owned();
@@ -98,6 +98,11 @@ fn accepted(signal: Signal, headers: &HeaderMap, body: &[u8]) -> Answer {
         "application/json" => partial_from_json(signal, body),
         _ => partial_from_protobuf(signal, body),
     };
+    accepted(partial)
+}
+
+/// An acknowledgement, with what its `partial_success` says; `None` where that could not be read.
+pub(super) fn accepted(partial: Option<(i64, String)>) -> Answer {
     let (rejected, message) = partial.unwrap_or_else(|| (0, "(it is not an OTLP response)".to_owned()));
     Answer::Accepted {
         rejected: u64::try_from(rejected).unwrap_or(0),
@@ -105,7 +110,8 @@ fn accepted(signal: Signal, headers: &HeaderMap, body: &[u8]) -> Answer {
     }
 }
 
-fn partial_from_protobuf(signal: Signal, body: &[u8]) -> Option<(i64, String)> {
+/// How many were rejected, and the remark.
+pub(super) fn partial_from_protobuf(signal: Signal, body: &[u8]) -> Option<(i64, String)> {
     match signal {
         Signal::Logs => {
             let partial = ExportLogsServiceResponse::decode(body).ok()?.partial_success.unwrap_or_default();
@@ -174,7 +180,7 @@ fn hint(status: StatusCode, headers: &HeaderMap) -> Option<String> {
         401 | 403 => "export.headers must carry what the receiver asks for".to_owned(),
         404 | 405 => "the path is not that of an OTLP/HTTP receiver, see export.endpoint".to_owned(),
         413 => "the request is larger than the receiver's limit".to_owned(),
-        415 => "the receiver does not take protobuf, or not gzip, see export.compression".to_owned(),
+        415 => "the receiver does not take the body: see export.protocol and export.compression".to_owned(),
         _ => return None,
     })
 }
@@ -195,7 +201,7 @@ fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
 }
 
 /// Text of a stranger, fit for a log line.
-fn one_line(text: &str) -> String {
+pub(super) fn one_line(text: &str) -> String {
     const MOST: usize = 240;
     let words = text.split(|letter: char| letter.is_whitespace() || letter.is_control());
     let line = words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");

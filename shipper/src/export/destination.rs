@@ -1,7 +1,8 @@
 //! Where requests of one signal go, and how.
 
-use crate::config::model::Compression;
+use crate::config::model::{Compression, Protocol, Tls};
 use http::{HeaderMap, Uri};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Where requests of one signal go, and how. Made from the settings by `config`.
@@ -9,12 +10,18 @@ use std::time::Duration;
 pub struct Destination {
     /// Full URL of the signal's service, `http` or `https`, with a host.
     pub url: Uri,
+    /// Wire protocol.
+    pub protocol: Protocol,
     /// Added to each request. Values are marked sensitive, so that `Debug` hides them.
     pub headers: HeaderMap,
+    /// A file of more headers; [`headers`](Self::headers) of the same name win.
+    pub headers_file: Option<PathBuf>,
     /// Limit on one attempt, from resolving the name to the end of the answer.
     pub timeout: Duration,
     /// Of request bodies.
     pub compression: Compression,
+    /// Files for `https`.
+    pub tls: Tls,
 }
 
 impl Destination {
@@ -44,9 +51,12 @@ mod tests {
         key.set_sensitive(true);
         let destination = Destination {
             url: "https://user:pass@example.test:8443/v1/logs?token=hidden".parse().unwrap(),
+            protocol: Protocol::HttpProtobuf,
             headers: HeaderMap::from_iter([(HeaderName::from_static("x-api-key"), key)]),
+            headers_file: None,
             timeout: Duration::from_secs(1),
             compression: Compression::Gzip,
+            tls: Tls::default(),
         };
         assert_eq!(destination.name(), "https://example.test:8443/v1/logs");
         assert!(destination.is_tls());

@@ -1,21 +1,28 @@
 //! The end of the pipeline: `spool` keeps encoded requests until they are settled, `send` settles them.
 //!
 //! ```text
-//! push ─► spool ─► send ─► http ─► connector ─► the Collector
-//!           ▲        │      answer: what a response means
+//! push ─► spool ─► send ─► transport ─► client ─► connector ─► the Collector
+//!           ▲        │      body, http, grpc: what goes out
+//!           │        │      answer, grpc_answer: what a response means
 //!           └ settle ┘      backoff, progress: when to try again, what to say
 //! ```
 
 pub mod answer;
 pub mod backoff;
+mod body;
+mod client;
 pub mod connector;
 pub mod destination;
-pub mod http;
+mod grpc;
+pub mod grpc_answer;
+mod http;
 mod progress;
+pub mod route;
 pub mod send;
 pub mod sink;
 pub mod spool;
 mod throttle;
+pub mod transport;
 
 pub use progress::ExportState;
 

@@ -1,8 +1,10 @@
 //! The sink that ships: reports become log records and spans, batches of them encoded requests in the spool.
 
+use super::Contents;
 use super::spool::Spool;
 use crate::config::model::{EmitSpans, Spans};
 use crate::drop_report::{DropReport, GroupReport, SuppressedReport};
+use crate::ledger::Ledger;
 use crate::otlp::encode::{Placed, encode};
 use crate::otlp::severity::Policy;
 use crate::otlp::{logs, spans};
@@ -29,6 +31,8 @@ pub struct OtlpSink {
     pub spool: Arc<dyn Spool>,
     /// For unique ids of records.
     pub random: StdRng,
+    /// Where drops are written off if log records are not exported, and so not made.
+    unexported: Option<Arc<Ledger>>,
     drops: Vec<Placed<LogRecord>>,
     /// Apart from the drops: of a request that is accepted in part it is not known which records were.
     totals: Vec<Placed<LogRecord>>,
@@ -51,10 +55,16 @@ impl OtlpSink {
             spans,
             spool,
             random,
+            unexported: None,
             drops: Vec::new(),
             totals: Vec::new(),
             batched_spans: Vec::new(),
         }
+    }
+
+    /// The same without log records: their drops count as evicted in `ledger`.
+    pub fn without_logs(self, ledger: Arc<Ledger>) -> Self {
+        Self { unexported: Some(ledger), ..self }
     }
 
     fn flush_if_full(&mut self) {
@@ -66,6 +76,9 @@ impl OtlpSink {
 
 impl Sink for OtlpSink {
     fn drops(&mut self, report: DropReport) {
+        if let Some(ledger) = &self.unexported {
+            return ledger.unexported(Contents { drops: report.summary.tally.count, ..Contents::default() });
+        }
         let record = logs::drop_record(&report, &self.policy, self.random.random());
         self.drops.push((self.resource.clone(), record));
         self.flush_if_full();
@@ -81,6 +94,9 @@ impl Sink for OtlpSink {
     }
 
     fn suppressed(&mut self, report: SuppressedReport) {
+        if let Some(ledger) = &self.unexported {
+            return ledger.unexported(Contents { totals: report.count, ..Contents::default() });
+        }
         let record = logs::suppressed_record(&report, &self.policy, self.random.random());
         self.totals.push((self.resource.clone(), record));
         self.flush_if_full();
@@ -95,3 +111,7 @@ impl Sink for OtlpSink {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "sink_tests.rs"]
+mod tests;

@@ -5,10 +5,11 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tcpdrop_otel::config::model::Compression;
+use tcpdrop_otel::config::model::{Compression, Protocol, Tls};
 use tcpdrop_otel::export::connector::NoRegistry;
 use tcpdrop_otel::export::destination::Destination;
-use tcpdrop_otel::export::http::{HttpClient, OtlpHttp};
+use tcpdrop_otel::export::route::Route;
+use tcpdrop_otel::export::transport::OtlpTransport;
 use tcpdrop_otel::export::{Contents, EncodedRequest, Signal};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -126,15 +127,17 @@ pub(crate) async fn closed_address() -> SocketAddr {
 pub(crate) fn destination(url: String) -> Destination {
     Destination {
         url: url.parse().unwrap(),
+        protocol: Protocol::HttpProtobuf,
         headers: http::HeaderMap::new(),
+        headers_file: None,
         timeout: Duration::from_secs(10),
         compression: Compression::Gzip,
+        tls: Tls::default(),
     }
 }
 
-pub(crate) fn transport(destination: Destination) -> OtlpHttp {
-    let client = HttpClient::new([&destination], Arc::new(NoRegistry)).unwrap();
-    OtlpHttp::new(client, destination)
+pub(crate) fn transport(destination: Destination) -> OtlpTransport {
+    OtlpTransport::new(Route::read(destination).unwrap(), Arc::new(NoRegistry))
 }
 
 pub(crate) fn request(signal: Signal, body: impl Into<Bytes>, records: u64, drops: u64) -> EncodedRequest {

@@ -9,5 +9,6 @@ mod failures;
 mod first_light;
 mod ledger;
 mod own_traffic;
+mod protocols;
 mod service_unit;
 mod shutdown;
