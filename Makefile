@@ -15,7 +15,7 @@ help: ## this text
 	@echo '                  sudo systemctl daemon-reload && sudo systemctl enable --now tcpdrop-otel'
 	@echo 'Change it:        make test           (as root; without, what needs rights is skipped and counted)'
 	@echo
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 build: ## the optimised program, target/release/tcpdrop-otel
 	cargo build --release
@@ -37,6 +37,9 @@ lint: ## format, clippy and rustdoc, warnings denied
 object: ## check that bpf/tcp_drop.bpf.o is what its sources give
 	@$(MAKE) --no-print-directory -C bpf check
 
+bench-footprint: build ## start, idle CPU and memory of the agent, as root; docs/benchmarks.md has what they were
+	TCPDROP_TEST_BIN=$(abspath $(BINARY)) cargo run --quiet --package tcpdrop-otel-tests --bin footprint -- $(BENCH)
+
 install: ## into PREFIX (/usr/local) below DESTDIR: program, configuration, systemd unit
 	@[ -x $(BINARY) ] || { echo 'Nothing to install yet: run `make build` first, as an ordinary user.'; exit 1; }
 	install -D -m 755 $(BINARY) $(DESTDIR)$(PREFIX)/bin/tcpdrop-otel
@@ -46,4 +49,4 @@ install: ## into PREFIX (/usr/local) below DESTDIR: program, configuration, syst
 		packaging/systemd/tcpdrop-otel.service > $(DESTDIR)$(UNITDIR)/tcpdrop-otel.service
 	chmod 644 $(DESTDIR)$(UNITDIR)/tcpdrop-otel.service
 
-.PHONY: help build demo test setup lint object install
+.PHONY: help build demo test setup lint object bench-footprint install
