@@ -4,10 +4,17 @@ use crate::export::send::ExportStates;
 use crate::ledger::{KernelCounts, Ledger, Snapshot};
 use crate::probe::Counters;
 use crate::serve::{NotReady, Status, StatusSource};
+use crate::telemetry::metrics::prometheus_text;
+use prometheus::Registry;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::available_parallelism;
 use std::time::Instant;
+
+/// Drops by which a live reading of the ledger may be off: two per CPU.
+pub(crate) fn live_slack() -> u64 {
+    available_parallelism().map_or(2, |cpus| 2 * cpus.get() as u64)
+}
 
 /// Handles on the parts that know.
 pub struct AgentState {
@@ -19,6 +26,7 @@ pub struct AgentState {
     export: ExportStates,
     probe: serde_json::Value,
     slack: u64,
+    metrics: Registry,
 }
 
 impl AgentState {
@@ -29,7 +37,6 @@ impl AgentState {
         export: ExportStates,
         probe: serde_json::Value,
     ) -> Self {
-        let cpus = available_parallelism().map_or(1, |cpus| cpus.get() as u64);
         Self {
             started: Instant::now(),
             attached: AtomicBool::new(false),
@@ -38,8 +45,15 @@ impl AgentState {
             ledger,
             export,
             probe,
-            slack: 2 * cpus,
+            slack: live_slack(),
+            metrics: Registry::new(),
         }
+    }
+
+    /// With what `/metrics` shows.
+    #[must_use]
+    pub fn with_metrics(self, metrics: Registry) -> Self {
+        Self { metrics, ..self }
     }
 
     /// The probe is attached now.
@@ -84,6 +98,10 @@ impl StatusSource for AgentState {
             export: self.export.snapshot(),
             probe: self.probe.clone(),
         }
+    }
+
+    fn metrics(&self) -> Result<String, String> {
+        prometheus_text(&self.metrics).map_err(|error| error.to_string())
     }
 
     fn ready(&self) -> Vec<NotReady> {

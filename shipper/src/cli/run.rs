@@ -16,6 +16,8 @@ use crate::probe::{Probe, ProbeError};
 use crate::serve::sd_notify::{self, ServiceState};
 use crate::serve::{self, ServeError};
 use crate::state::AgentState;
+use crate::telemetry::metrics::MetricsError;
+use crate::telemetry::{Observed, OwnTelemetry};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use std::io;
@@ -41,6 +43,9 @@ pub enum RunError {
     /// No client could be made.
     #[error(transparent)]
     Client(#[from] ClientError),
+    /// Own metrics could not be set up.
+    #[error(transparent)]
+    Metrics(#[from] MetricsError),
     /// Signals can't be waited for.
     #[error("SIGTERM and SIGINT cannot be waited for: {0}")]
     Signals(#[from] io::Error),
@@ -64,13 +69,16 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     let mut random = StdRng::from_os_rng();
 
     let [logs, traces] = [Signal::Logs, Signal::Traces].map(|signal| config.export.destination(signal));
-    let client = HttpClient::new([&logs, &traces], Arc::new(probe.own_ports()))?;
+    let own_destinations = OwnTelemetry::destinations(&config);
+    let client =
+        HttpClient::new([&logs, &traces].into_iter().chain(&own_destinations), Arc::new(probe.own_ports()))?;
     let [logs, traces] = [logs, traces].map(|destination| OtlpHttp::new(client.clone(), destination));
     tracing::info!(
         "log records go to {}, spans to {}",
         config.export.destination(Signal::Logs).name(),
         config.export.destination(Signal::Traces).name()
     );
+    let own_telemetry = OwnTelemetry::start(&config, client, &super::observed_resource())?;
     let exporter = Exporter::start(spool.clone(), logs, traces, random.random());
     let description = serde_json::json!({
         "kernel": super::kernel_release(),
@@ -78,7 +86,14 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         "ring_bytes": config.probe.ring_bytes,
     });
     let state = AgentState::new(probe.counters(), ledger.clone(), exporter.states(), description);
-    let state = Arc::new(state);
+    own_telemetry.metrics.observe(&Arc::new(Observed {
+        counters: probe.counters(),
+        ledger: ledger.clone(),
+        export: exporter.states(),
+        site_names: host.site_names(),
+        reasons: host.reason_names(),
+    }));
+    let state = Arc::new(state.with_metrics(own_telemetry.metrics.registry()));
     let server = tokio::spawn(serve::serve(listener, state.clone()));
 
     let intake = Intake::new(&config, ledger, host.boundaries(), StdRng::from_rng(&mut random));
@@ -96,7 +111,8 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     agent.finished().await;
     tell_manager(ServiceState::Stopping);
     state.detached();
-    say_evicted(exporter.flush(LAST_ATTEMPT).await, &state);
+    let (evicted, ()) = tokio::join!(exporter.flush(LAST_ATTEMPT), own_telemetry.shut_down(LAST_ATTEMPT));
+    say_evicted(evicted, &state);
     server.abort();
     Ok(())
 }

@@ -1,7 +1,9 @@
 //! Every setting: its key, how its value is read, and the field it goes to. Names of variables, checks and the nearest
 //! valid name all come from this list; tests compare it with the model and with `config/tcpdrop-otel.toml`.
 
-use super::model::{Compression, Config, EmitSpans, Level, LogFormat, Protocol, SpanEvents, SpoolMode};
+use super::model::{
+    Compression, Config, EmitSpans, Level, LogFormat, MetricsExporter, Protocol, SpanEvents, SpoolMode,
+};
 use super::read::{
     Given, Read, address, boolean, bytes, choice, duration, endpoint, fault, headers, optional, ring_bytes,
     whole,
@@ -52,10 +54,17 @@ pub(super) const KEYS: &[Key] = &[
     key("health.listen", |c, v| put(&mut c.health.listen, address(v))),
     key("telemetry.log_level", |c, v| put(&mut c.telemetry.log_level, choice(v, LEVELS))),
     key("telemetry.log_format", |c, v| put(&mut c.telemetry.log_format, choice(v, LOG_FORMATS))),
+    key("telemetry.metrics", |c, v| put(&mut c.telemetry.metrics, choice(v, METRICS_EXPORTERS))),
+    key("telemetry.metrics_interval", |c, v| put(&mut c.telemetry.metrics_interval, duration(v, SECONDS))),
+    key("telemetry.endpoint", |c, v| put(&mut c.telemetry.endpoint, optional(v, endpoint))),
+    key("telemetry.headers", |c, v| put(&mut c.telemetry.headers, headers(v))),
+    key("telemetry.otlp_logs", |c, v| put(&mut c.telemetry.otlp_logs, boolean(v))),
 ];
 
 /// Timers of the agent: neither a busy loop nor forever.
 const A_WHILE: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(3600);
+/// Own metrics: each collection reads the kernel's tables.
+const SECONDS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
 /// Rates: what is denied is still counted, but none at all would leave no detail.
 const RATE: RangeInclusive<u32> = 1..=1_000_000;
 /// A spool with less room would evict whatever it is given.
@@ -66,6 +75,13 @@ const SPAN_EVENTS: &[(&str, SpanEvents)] = &[("full", SpanEvents::Full), ("none"
 const COMPRESSIONS: &[(&str, Compression)] = &[("gzip", Compression::Gzip), ("none", Compression::None)];
 const SPOOL_MODES: &[(&str, SpoolMode)] = &[("memory", SpoolMode::Memory)];
 const LOG_FORMATS: &[(&str, LogFormat)] = &[("text", LogFormat::Text), ("json", LogFormat::Json)];
+const METRICS_EXPORTERS: &[(&str, MetricsExporter)] =
+    // Prometheus is served in any case.
+    &[
+        ("otlp", MetricsExporter::Otlp),
+        ("none", MetricsExporter::None),
+        ("prometheus", MetricsExporter::None),
+    ];
 pub(super) const LEVELS: &[(&str, Level)] = &[
     ("trace", Level::Trace),
     ("debug", Level::Debug),
@@ -114,6 +130,11 @@ impl Key {
     /// The variable of the OpenTelemetry specification with the same meaning ("Environment Variable Specification", OTLP
     /// exporter). The keys of `[export]` bear its names, so that one follows from the other.
     pub(super) fn standard_variable(&self) -> Option<String> {
+        match self.path {
+            "telemetry.metrics" => return Some("OTEL_METRICS_EXPORTER".to_owned()),
+            "telemetry.metrics_interval" => return Some("OTEL_METRIC_EXPORT_INTERVAL".to_owned()),
+            _ => {}
+        }
         let setting = self.path.strip_prefix("export.")?;
         let standard = ["endpoint", "protocol", "headers", "compression", "timeout"];
         let own = setting.strip_prefix("logs.").or(setting.strip_prefix("traces.")).unwrap_or(setting);

@@ -56,7 +56,7 @@ impl Loader {
         for key in KEYS {
             let Some(name) = key.standard_variable() else { continue };
             let Some(value) = sources.variable(&name) else { continue };
-            if !key.path.ends_with(".timeout") {
+            if ![".timeout", ".metrics_interval"].iter().any(|end| key.path.ends_with(end)) {
                 self.text(key, &name, Origin::Environment, value);
             } else if value.parse::<u64>().is_ok() {
                 self.text(key, &name, Origin::Environment, &format!("{value}ms"));

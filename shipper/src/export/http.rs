@@ -119,6 +119,32 @@ impl OtlpHttp {
         Ok(request)
     }
 
+    /// Sends a request that a library has encoded: its body and what it says of it are kept, the rest is the
+    /// destination's. The body of the response is cut at [`MAX_RESPONSE_BYTES`].
+    ///
+    /// # Errors
+    /// Why there was no answer, for people.
+    pub async fn forward(&self, request: Request<Bytes>) -> Result<http::Response<Bytes>, String> {
+        let (mut head, body) = request.into_parts();
+        head.uri = self.destination.url.clone();
+        for (name, value) in &self.destination.headers {
+            if ![CONTENT_TYPE, CONTENT_ENCODING].contains(name) {
+                head.headers.insert(name, value.clone());
+            }
+        }
+        let exchange = async {
+            let response = self.client.client.request(Request::from_parts(head, Full::new(body))).await?;
+            let (head, body) = response.into_parts();
+            Ok(http::Response::from_parts(head, Bytes::from(read_start(body).await?)))
+        };
+        let limit = self.destination.timeout;
+        match tokio::time::timeout(limit, exchange).await {
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err::<_, Box<dyn Error + Send + Sync>>(error)) => Err(self.explain(error.as_ref())),
+            Err(_) => Err(format!("no answer within {limit:?} (export.timeout)")),
+        }
+    }
+
     fn explain(&self, error: &(dyn Error + 'static)) -> String {
         let cause = deepest(error);
         match hint(self.destination.url.port_u16(), self.destination.is_tls(), &cause) {
