@@ -109,7 +109,7 @@ pub(super) fn register(meter: &Meter, observed: &Arc<Observed>) {
     ever.level("tcpdrop.spool.records", "{record}", "Log records that wait.", "", |ledger| {
         [("", ledger.waiting.records)]
     });
-    ever.level("tcpdrop.ledger.balanced", "1", "1 if every drop is accounted for.", "", |ledger| {
+    ever.level("tcpdrop.ledger.balanced", "", "1 if every drop is accounted for.", "", |ledger| {
         [("", u64::from(ledger.balanced))]
     });
     ever.attempts();

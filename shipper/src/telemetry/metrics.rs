@@ -41,7 +41,10 @@ impl OwnMetrics {
     /// When the libraries refuse their settings.
     pub fn start(resource: Resource, otlp: Option<(OwnClient, Duration)>) -> Result<Self, MetricsError> {
         let registry = Registry::new();
-        let shown = opentelemetry_prometheus::exporter().with_registry(registry.clone()).build()?;
+        let shown = opentelemetry_prometheus::exporter()
+            .with_registry(registry.clone())
+            .scope_info_enabled(false)
+            .build()?;
         let builder = SdkMeterProvider::builder().with_resource(resource).with_reader(shown);
         let provider = match otlp {
             Some((client, interval)) => {

@@ -122,7 +122,7 @@ fn message(event: &Event<'_>) -> String {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use std::io::{self, Write as _};
+    use std::io;
     use tracing_subscriber::layer::SubscriberExt;
     use tracing_subscriber::{Layer, fmt, registry};
 

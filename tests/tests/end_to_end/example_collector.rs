@@ -59,11 +59,8 @@ fn each_back_end_of_the_example_can_be_switched_on() {
     let example = Example::start(&all);
     post_span(&example, "tcpdrop-otel", "tcpdrop NO_SOCKET");
     post_span(&example, "an-application", "GET /");
-    let metrics =
-        || std::fs::read_to_string(example.directory.path().join("metrics.jsonl")).unwrap_or_default();
-    example.stop();
-    assert!(metrics().contains("GET /"), "{}", metrics());
-    assert!(!metrics().contains("NO_SOCKET"), "{}", metrics());
+    let metrics = example.span_metrics();
+    assert!(metrics.contains("GET /") && !metrics.contains("NO_SOCKET"), "{metrics}");
 }
 
 #[test]
@@ -79,6 +76,10 @@ fn the_example_for_kubernetes_goes_on_top() {
     let outcome = check(&[EXAMPLE.as_ref(), KUBERNETES.as_ref()]);
     assert_eq!(outcome.code, Some(0), "{}", outcome.output);
 }
+
+const QUIET: &str = "service: {telemetry: {metrics: {level: none}}}
+connectors: {span_metrics: {metrics_flush_interval: 100ms}}
+";
 
 /// As a user would who takes the comment from all that can be switched on.
 fn everything_on(text: &str) -> String {
@@ -113,10 +114,10 @@ impl Example {
         let directory = tempfile::tempdir().expect("make a folder");
         let config = directory.path().join("example.yaml");
         std::fs::write(&config, text).expect("write the example");
-        // The Collector's own metrics have a fixed port, and two may run at a time here.
+        // The Collector's own metrics have a fixed port, and two may run at a time here. Those of spans come once a
+        // minute by default.
         let quiet = directory.path().join("quiet.yaml");
-        std::fs::write(&quiet, "service: {telemetry: {metrics: {level: none}}}\n")
-            .expect("write the overlay");
+        std::fs::write(&quiet, QUIET).expect("write the overlay");
         let http_port = ports::free();
         let mut command = collector::command(&[&config, &quiet]);
         set_environment(&mut command, directory.path(), http_port);
@@ -129,14 +130,11 @@ impl Example {
         ([127, 0, 0, 1], self.http_port).into()
     }
 
-    /// Asks it to end, and waits until what it had to say is in its files: metrics of spans come once a minute and at
-    /// the end. Its queues may be busy with back ends that are not there, and it is not waited for them.
-    fn stop(&self) {
-        self.process.signal(rustix::process::Signal::TERM);
-        let metrics = || {
-            std::fs::metadata(self.directory.path().join("metrics.jsonl")).is_ok_and(|file| file.len() > 0)
-        };
-        wait_for("metrics of spans", || metrics().then_some(()));
+    /// What it wrote of metrics, once that has some of spans.
+    fn span_metrics(&self) -> String {
+        let file = self.directory.path().join("metrics.jsonl");
+        let read = || std::fs::read_to_string(&file).ok().filter(|text| text.contains("traces.span.metrics"));
+        wait_for("metrics of spans", read)
     }
 
     fn has(&self, wanted: impl Fn(&otlp_json::LogRecord) -> bool) -> bool {

@@ -66,7 +66,7 @@ fn metrics_can_be_kept_from_being_sent() {
     let agent =
         settings.into_iter().fold(Options::new(&collector.http_endpoint()), |options, s| options.set(s));
     let agent = agent.start();
-    assert!(shown(&agent).contains("tcpdrop_ledger_drops_packet_total"), "{}", shown(&agent));
+    assert!(shown(&agent).contains("tcpdrop_ledger_drops_total"), "{}", shown(&agent));
     // The end of the agent sends what there is.
     agent.terminate();
     assert_eq!(collector.metric("process.cpu.time"), []);
