@@ -139,6 +139,7 @@ impl<S: Sink> Reporting<S> {
 
     /// Reports the drops that have no detail and were not reported yet.
     pub fn report_totals(&mut self, sites: &[SiteCount], decode_errors: u64, clock: WallClock) {
+        self.enricher.site_names.learn(sites, self.enricher.symbols.as_ref());
         for count in self.totals.take_untold(sites, decode_errors) {
             self.sink.suppressed(self.enricher.suppressed_report(count, self.totals_since, clock));
         }

@@ -74,6 +74,7 @@ impl Recording {
             reasons: self.reasons.clone().into(),
             symbols: Box::new(FixedSymbols::new(symbols)),
             boundaries: Arc::new(Boundaries::default()),
+            site_names: Default::default(),
         }
     }
 }

@@ -6,6 +6,8 @@ use crate::export::send::ExportStates;
 use crate::ledger::{KernelCounts, Ledger, Snapshot};
 use crate::probe::Counters;
 use crate::serve::{NotReady, Status, StatusSource};
+use crate::telemetry::metrics::prometheus_text;
+use prometheus::Registry;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::available_parallelism;
@@ -13,6 +15,11 @@ use std::time::{Duration, Instant};
 
 /// A stage that has not moved for this long, beyond its own interval, is stuck.
 const STILL: Duration = Duration::from_secs(10);
+
+/// Drops by which a live reading of the ledger may be off: two per CPU.
+pub(crate) fn live_slack() -> u64 {
+    available_parallelism().map_or(2, |cpus| 2 * cpus.get() as u64)
+}
 
 /// Handles on the parts that know.
 pub struct AgentState {
@@ -26,6 +33,7 @@ pub struct AgentState {
     slack: u64,
     pulse: Pulse,
     patience: Duration,
+    metrics: Registry,
 }
 
 impl AgentState {
@@ -38,7 +46,6 @@ impl AgentState {
         pulse: Pulse,
         batch_interval: Duration,
     ) -> Self {
-        let cpus = available_parallelism().map_or(1, |cpus| cpus.get() as u64);
         Self {
             started: Instant::now(),
             attached: AtomicBool::new(false),
@@ -47,10 +54,17 @@ impl AgentState {
             ledger,
             export,
             probe,
-            slack: 2 * cpus,
+            slack: live_slack(),
             pulse,
             patience: batch_interval + STILL,
+            metrics: Registry::new(),
         }
+    }
+
+    /// With what `/metrics` shows.
+    #[must_use]
+    pub fn with_metrics(self, metrics: Registry) -> Self {
+        Self { metrics, ..self }
     }
 
     /// The probe is attached now.
@@ -95,6 +109,10 @@ impl StatusSource for AgentState {
             export: self.export.snapshot(),
             probe: self.probe.clone(),
         }
+    }
+
+    fn metrics(&self) -> Result<String, String> {
+        prometheus_text(&self.metrics).map_err(|error| error.to_string())
     }
 
     fn ready(&self) -> Vec<NotReady> {

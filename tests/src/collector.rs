@@ -1,7 +1,7 @@
 //! The real Collector: OTLP in, files out.
 
 use crate::netns::Namespace;
-use crate::otlp_json::{self, LogRecord, Span};
+use crate::otlp_json::{self, LogRecord, Point, Span};
 use crate::ports;
 use crate::process::Process;
 use crate::wait::{PATIENCE, poll, wait_for};
@@ -115,6 +115,11 @@ impl Collector {
         otlp_json::spans(&self.file("traces.jsonl"))
     }
 
+    /// The points of the metric `name` in the last request of metrics that has it.
+    pub fn metric(&self, name: &str) -> Vec<Point> {
+        otlp_json::last_points(&self.file("metrics.jsonl"), name)
+    }
+
     /// Waits until the records that `select` picks stand for `count` drops, and gives them.
     ///
     /// # Panics
@@ -144,11 +149,13 @@ fn config(http: SocketAddr, grpc: SocketAddr, directory: &Path) -> String {
 exporters:
   file/logs: {{path: {directory}/logs.jsonl, append: true, flush_interval: 50ms}}
   file/traces: {{path: {directory}/traces.jsonl, append: true, flush_interval: 50ms}}
+  file/metrics: {{path: {directory}/metrics.jsonl, append: true, flush_interval: 50ms}}
 service:
   telemetry: {{metrics: {{level: none}}}}
   pipelines:
     logs: {{receivers: [otlp], exporters: [file/logs]}}
     traces: {{receivers: [otlp], exporters: [file/traces]}}
+    metrics: {{receivers: [otlp], exporters: [file/metrics]}}
 "
     )
 }

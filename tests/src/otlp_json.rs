@@ -137,6 +137,34 @@ pub fn spans(file: &str) -> Vec<Span> {
     })
 }
 
+/// A point of a metric that is a sum.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Point {
+    /// Its value.
+    pub value: f64,
+    /// Its attributes.
+    pub attributes: Attributes,
+    /// Attributes of its resource.
+    pub resource: Attributes,
+}
+
+/// The points of the sum `name` in the last request that has it.
+pub fn last_points(file: &str, name: &str) -> Vec<Point> {
+    let points = |metric: &Value, resource: &Attributes| {
+        let point = |point: &Value| Point {
+            value: point["asDouble"].as_f64().unwrap_or_else(|| number(&point["asInt"]) as f64),
+            attributes: Attributes::read(&point["attributes"]),
+            resource: resource.clone(),
+        };
+        (metric["name"] == name).then(|| elements(&metric["sum"]["dataPoints"]).map(point).collect())
+    };
+    items(file, ["resourceMetrics", "scopeMetrics", "metrics"], points)
+        .into_iter()
+        .flatten()
+        .last()
+        .unwrap_or_default()
+}
+
 fn span_event(event: &Value) -> SpanEvent {
     SpanEvent {
         name: text(&event["name"]),

@@ -18,6 +18,8 @@ use crate::probe::{Probe, ProbeError};
 use crate::serve::sd_notify::{self, ServiceState};
 use crate::serve::{self, ServeError};
 use crate::state::AgentState;
+use crate::telemetry::metrics::MetricsError;
+use crate::telemetry::{Observed, OwnTelemetry};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use std::io;
@@ -43,6 +45,9 @@ pub enum RunError {
     /// A file that the export needs is missing or wrong.
     #[error(transparent)]
     Route(#[from] RouteError),
+    /// Own metrics could not be set up.
+    #[error(transparent)]
+    Metrics(#[from] MetricsError),
     /// Signals can't be waited for.
     #[error("SIGTERM and SIGINT cannot be waited for: {0}")]
     Signals(#[from] io::Error),
@@ -57,6 +62,7 @@ pub async fn run(mut config: Config) -> Result<(), RunError> {
     agent::stop_on_signal(stop)?;
     // Before anything is loaded: so a wrong file or a second agent ends here.
     let routes = [Route::of(&config.export, Signal::Logs)?, Route::of(&config.export, Signal::Traces)?];
+    let own_routes = OwnTelemetry::routes(&config)?;
     say_unexported(&mut config);
     let listener = serve::bind(config.health.listen)?;
     let status_address = listener.address();
@@ -70,6 +76,7 @@ pub async fn run(mut config: Config) -> Result<(), RunError> {
     let own_ports = Arc::new(probe.own_ports());
     let [logs, traces] = routes.map(|route| SignalTransport::new(route, own_ports.clone()));
     tracing::info!("log records go to {}, spans to {}", logs.name(), traces.name());
+    let own_telemetry = OwnTelemetry::start(&config, own_routes, own_ports, &super::observed_resource())?;
     let exporter = Exporter::start(spool.clone(), logs, traces, random.random());
     let description = serde_json::json!({
         "kernel": super::kernel_release(),
@@ -85,7 +92,14 @@ pub async fn run(mut config: Config) -> Result<(), RunError> {
         pulse.clone(),
         config.export.batch_interval,
     );
-    let state = Arc::new(state);
+    own_telemetry.metrics.observe(&Arc::new(Observed {
+        counters: probe.counters(),
+        ledger: ledger.clone(),
+        export: exporter.states(),
+        site_names: host.site_names(),
+        reasons: host.reason_names(),
+    }));
+    let state = Arc::new(state.with_metrics(own_telemetry.metrics.registry()));
     let server = tokio::spawn(serve::serve(listener, state.clone()));
 
     let unexported = (config.export.logs.exporter == SignalExporter::None).then(|| ledger.clone());
@@ -111,7 +125,8 @@ pub async fn run(mut config: Config) -> Result<(), RunError> {
     let end = agent.finished().await;
     tell_manager(ServiceState::Stopping);
     state.detached();
-    say_evicted(exporter.flush(LAST_ATTEMPT).await, &state);
+    let (evicted, ()) = tokio::join!(exporter.flush(LAST_ATTEMPT), own_telemetry.shut_down(LAST_ATTEMPT));
+    say_evicted(evicted, &state);
     server.abort();
     Ok(end?)
 }

@@ -2,7 +2,8 @@
 //! valid name all come from this list; tests compare it with the model and with `config/tcpdrop-otel.toml`.
 
 use super::model::{
-    Compression, Config, EmitSpans, Level, LogFormat, Protocol, SignalExporter, SpanEvents, SpoolMode,
+    Compression, Config, EmitSpans, Level, LogFormat, MetricsExporter, Protocol, SignalExporter, SpanEvents,
+    SpoolMode,
 };
 use super::read::{
     Given, Read, address, boolean, bytes, choice, duration, endpoint, file, headers, optional, ring_bytes,
@@ -68,10 +69,17 @@ pub(super) const KEYS: &[Key] = &[
     key("health.listen", |c, v| put(&mut c.health.listen, address(v))),
     key("telemetry.log_level", |c, v| put(&mut c.telemetry.log_level, choice(v, LEVELS))),
     key("telemetry.log_format", |c, v| put(&mut c.telemetry.log_format, choice(v, LOG_FORMATS))),
+    key("telemetry.metrics", |c, v| put(&mut c.telemetry.metrics, choice(v, METRICS_EXPORTERS))),
+    key("telemetry.metrics_interval", |c, v| put(&mut c.telemetry.metrics_interval, duration(v, SECONDS))),
+    key("telemetry.endpoint", |c, v| put(&mut c.telemetry.endpoint, optional(v, endpoint))),
+    key("telemetry.headers", |c, v| put(&mut c.telemetry.headers, headers(v))),
+    key("telemetry.otlp_logs", |c, v| put(&mut c.telemetry.otlp_logs, boolean(v))),
 ];
 
 /// Timers of the agent: neither a busy loop nor forever.
 const A_WHILE: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(3600);
+/// Own metrics: each collection reads the kernel's tables.
+const SECONDS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
 /// Rates: what is denied is still counted, but none at all would leave no detail.
 const RATE: RangeInclusive<u32> = 1..=1_000_000;
 /// A spool with less room would evict whatever it is given.
@@ -86,6 +94,13 @@ const SIGNAL_EXPORTERS: &[(&str, SignalExporter)] =
     &[("otlp", SignalExporter::Otlp), ("none", SignalExporter::None)];
 const SPOOL_MODES: &[(&str, SpoolMode)] = &[("memory", SpoolMode::Memory)];
 const LOG_FORMATS: &[(&str, LogFormat)] = &[("text", LogFormat::Text), ("json", LogFormat::Json)];
+const METRICS_EXPORTERS: &[(&str, MetricsExporter)] =
+    // Prometheus is served in any case.
+    &[
+        ("otlp", MetricsExporter::Otlp),
+        ("none", MetricsExporter::None),
+        ("prometheus", MetricsExporter::None),
+    ];
 pub(super) const LEVELS: &[(&str, Level)] = &[
     ("trace", Level::Trace),
     ("debug", Level::Debug),
@@ -129,6 +144,11 @@ impl Key {
     /// The variable of the OpenTelemetry specification with the same meaning ("Environment Variable Specification" and
     /// "OTLP Exporter Configuration").
     pub(super) fn standard_variable(&self) -> Option<String> {
+        match self.path {
+            "telemetry.metrics" => return Some("OTEL_METRICS_EXPORTER".to_owned()),
+            "telemetry.metrics_interval" => return Some("OTEL_METRIC_EXPORT_INTERVAL".to_owned()),
+            _ => {}
+        }
         let setting = self.path.strip_prefix("export.")?;
         let (signal, setting) = match setting.split_once('.') {
             Some((signal @ ("logs" | "traces"), setting)) => (format!("{}_", upper_snake(signal)), setting),

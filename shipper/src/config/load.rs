@@ -59,7 +59,7 @@ impl Loader {
             let Some(value) = sources.variable(&name) else { continue };
             if key.path.ends_with(".endpoint") {
                 self.text(key, &name, Origin::Environment, &standard::endpoint(&name, value, sources));
-            } else if !key.path.ends_with(".timeout") {
+            } else if ![".timeout", ".metrics_interval"].iter().any(|end| key.path.ends_with(end)) {
                 self.text(key, &name, Origin::Environment, value);
             } else if value.parse::<u64>().is_ok() {
                 self.text(key, &name, Origin::Environment, &format!("{value}ms"));

@@ -310,12 +310,41 @@ pub struct Telemetry {
     pub log_level: Level,
     /// Form of the agent's own log lines.
     pub log_format: LogFormat,
+    /// Whether own metrics are sent. They are at `/metrics` in any case.
+    pub metrics: MetricsExporter,
+    /// How often they are.
+    pub metrics_interval: Duration,
+    /// Base URL for own metrics and logs, `/v1/metrics` and `/v1/logs` are appended; [`Export::endpoint`] if there is
+    /// none.
+    pub endpoint: Option<Endpoint>,
+    /// Headers of its requests; [`Export::headers`] if there are none and no `endpoint` either.
+    pub headers: HeaderMap,
+    /// Whether own log lines are sent too.
+    pub otlp_logs: bool,
 }
 
 impl Default for Telemetry {
     fn default() -> Self {
-        Self { log_level: Level::Info, log_format: LogFormat::default() }
+        Self {
+            log_level: Level::Info,
+            log_format: LogFormat::default(),
+            metrics: MetricsExporter::default(),
+            metrics_interval: Duration::from_secs(60),
+            endpoint: None,
+            headers: HeaderMap::new(),
+            otlp_logs: false,
+        }
     }
+}
+
+/// `telemetry.metrics`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MetricsExporter {
+    /// By OTLP.
+    #[default]
+    Otlp,
+    /// Not at all.
+    None,
 }
 
 /// `telemetry.log_format`

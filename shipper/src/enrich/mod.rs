@@ -4,6 +4,7 @@
 
 pub mod clock;
 pub mod reason;
+pub mod site_names;
 pub mod symbols;
 
 use crate::config::model;
@@ -16,6 +17,7 @@ use crate::packet_drop::PacketDrop;
 use crate::stack::{self, Boundaries};
 use clock::WallClock;
 use reason::ReasonNames;
+use site_names::SiteNames;
 use std::sync::Arc;
 use symbols::{KernelSymbols, NoSymbols, SymbolSource};
 
@@ -27,6 +29,8 @@ pub struct Enricher {
     pub symbols: Box<dyn SymbolSource>,
     /// Where stacks are cut.
     pub boundaries: Arc<Boundaries>,
+    /// Names of drop sites, for the metrics.
+    pub site_names: SiteNames,
 }
 
 /// What an [`Enricher`] of this host is made of. Unlike the enricher it can move between threads.
@@ -34,18 +38,34 @@ pub struct Host {
     reasons: ReasonNames,
     boundaries: Arc<Boundaries>,
     symbols: bool,
+    site_names: SiteNames,
 }
 
 impl Host {
     /// Reads where stacks are cut. Without `/proc/kallsyms` they are not.
     pub fn new(settings: &model::Enrich, reasons: ReasonNames) -> Self {
         let boundaries = Boundaries::from_kernel().unwrap_or_default();
-        Self { reasons, boundaries: Arc::new(boundaries), symbols: settings.symbols }
+        Self {
+            reasons,
+            boundaries: Arc::new(boundaries),
+            symbols: settings.symbols,
+            site_names: SiteNames::default(),
+        }
     }
 
     /// Where stacks are cut.
     pub fn boundaries(&self) -> Arc<Boundaries> {
         self.boundaries.clone()
+    }
+
+    /// Names of drop sites, filled as drops come in.
+    pub fn site_names(&self) -> SiteNames {
+        self.site_names.clone()
+    }
+
+    /// Names of drop reasons.
+    pub fn reason_names(&self) -> ReasonNames {
+        self.reasons.clone()
     }
 
     /// The enricher, with its symbols read: the first drop should not have to wait for them.
@@ -55,7 +75,7 @@ impl Host {
         if let Some(address) = self.boundaries.any_address() {
             symbols.resolve(address);
         }
-        Enricher { reasons: self.reasons, symbols, boundaries: self.boundaries }
+        Enricher { reasons: self.reasons, symbols, boundaries: self.boundaries, site_names: self.site_names }
     }
 }
 
@@ -167,6 +187,7 @@ mod tests {
             reasons: BTreeMap::from([(3, "NO_SOCKET".to_owned())]).into(),
             symbols: Box::new(symbols::FixedSymbols::new(symbols)),
             boundaries: Arc::new(Boundaries::default()),
+            site_names: SiteNames::default(),
         }
     }
 

@@ -63,7 +63,7 @@ pub enum RouteError {
 #[derive(Clone, Debug)]
 pub struct Route {
     /// Where to, with all headers.
-    pub(super) destination: Destination,
+    pub(crate) destination: Destination,
     pub(super) tls: ClientConfig,
 }
 

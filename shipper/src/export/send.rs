@@ -5,7 +5,10 @@ use super::backoff;
 use super::progress::{ExportState, Line, Now, Progress};
 use super::spool::{Evicted, Lease, Spool};
 use super::{EncodedRequest, Outcome, Signal};
+use crate::telemetry::ledger_metrics::SIGNAL;
 use jiff::Timestamp;
+use opentelemetry::metrics::Histogram;
+use opentelemetry::{KeyValue, global};
 use serde::Serialize;
 use std::fmt;
 use std::future::Future;
@@ -92,6 +95,7 @@ impl Exporter {
                 progress: Arc::clone(&progress),
                 stopping: stopping.clone(),
                 rng: rng.fork(),
+                duration: duration_of_attempts(),
             };
             (tokio::spawn(lane.run()), progress)
         };
@@ -131,6 +135,16 @@ struct Lane<T> {
     /// Holds the deadline once the export is to end.
     stopping: watch::Receiver<Option<Instant>>,
     rng: fastrand::Rng,
+    duration: Histogram<f64>,
+}
+
+/// Of the process's meter provider; without one it measures nothing.
+fn duration_of_attempts() -> Histogram<f64> {
+    let meter = global::meter_with_scope(crate::telemetry::metrics::scope());
+    let histogram = meter.f64_histogram("tcpdrop.export.duration").with_unit("s");
+    let histogram =
+        histogram.with_description("Duration of an attempt to send a request, its compression included.");
+    histogram.with_boundaries(vec![0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0]).build()
 }
 
 impl<T: Transport> Lane<T> {
@@ -163,11 +177,14 @@ impl<T: Transport> Lane<T> {
         let mut failures = 0;
         loop {
             let last_attempt = self.is_stopping();
+            let start = Instant::now();
             let answer = tokio::select! {
                 biased;
                 answer = self.transport.send(request) => answer,
                 () = deadline_passed(self.stopping.clone()) => return None,
             };
+            let signal = KeyValue::new(SIGNAL, self.signal.name());
+            self.duration.record(start.elapsed().as_secs_f64(), &[signal]);
             self.record(&answer, request);
             let Answer::Retry { after, .. } = answer else { return answer.outcome(request.contents) };
             if last_attempt {

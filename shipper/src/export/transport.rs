@@ -8,7 +8,7 @@ use super::route::Route;
 use super::send::Transport;
 use super::{EncodedRequest, Signal, body, grpc, grpc_answer, http};
 use crate::config::model::{Protocol, Tls};
-use ::http::header::USER_AGENT;
+use ::http::header::{CONTENT_ENCODING, CONTENT_TYPE, USER_AGENT};
 use ::http::{HeaderValue, Request};
 use bytes::Bytes;
 use http_body_util::Full;
@@ -60,6 +60,29 @@ impl OtlpTransport {
         match client.send(sent).await {
             Ok(response) => self.classify(request.signal, &response),
             Err(error) => Answer::Retry { after: None, why: explain(&self.destination, &error) },
+        }
+    }
+
+    /// Sends a request that a library has encoded: its body and what it says of it are kept, the rest is the
+    /// destination's. The body of the response may be cut.
+    ///
+    /// # Errors
+    /// Why there was no answer, for people.
+    pub async fn forward(&self, request: Request<Bytes>) -> Result<::http::Response<Bytes>, String> {
+        let (mut head, body) = request.into_parts();
+        head.uri = self.destination.url.clone();
+        for (name, value) in &self.destination.headers {
+            if ![CONTENT_TYPE, CONTENT_ENCODING].contains(name) {
+                head.headers.insert(name, value.clone());
+            }
+        }
+        let client = self.client.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let limit = self.destination.timeout;
+        let exchange = client.send(Request::from_parts(head, Full::new(body)));
+        match tokio::time::timeout(limit, exchange).await {
+            Ok(Ok(response)) => Ok(::http::Response::from_parts(response.head, response.body.into())),
+            Ok(Err(error)) => Err(explain(&self.destination, &error)),
+            Err(_) => Err(format!("no answer within {limit:?} (export.timeout)")),
         }
     }
 

@@ -1,4 +1,4 @@
-//! The agent's own HTTP server: `/livez`, `/readyz` and `/status`.
+//! The agent's own HTTP server: `/livez`, `/readyz`, `/status` and `/metrics`.
 
 pub mod sd_notify;
 pub mod status;
@@ -8,6 +8,7 @@ pub use status::{NotReady, Status, StatusSource};
 use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use hyper::server::conn::http1;
@@ -32,6 +33,9 @@ const CONNECTION_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Most bytes of a request's head.
 const MAX_HEAD_BYTES: usize = 16 << 10;
+
+/// Prometheus' text format ("Exposition formats").
+const PROMETHEUS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Pause after a failed accept, such as without a free file descriptor.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
@@ -145,6 +149,7 @@ fn router(source: Arc<dyn StatusSource>) -> Router {
         .route("/livez", get(async || "ok\n"))
         .route("/readyz", get(ready))
         .route("/status", get(status))
+        .route("/metrics", get(metrics))
         .with_state(source)
 }
 
@@ -152,6 +157,15 @@ async fn ready(State(source): State<Arc<dyn StatusSource>>) -> Response {
     let reasons = source.ready();
     let code = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (code, axum::Json(json!({"ready": reasons.is_empty(), "reasons": reasons}))).into_response()
+}
+
+/// Collecting reads `/proc` and the kernel's tables: not on the thread that reads the ring.
+async fn metrics(State(source): State<Arc<dyn StatusSource>>) -> Response {
+    let text = tokio::task::spawn_blocking(move || source.metrics()).await;
+    match text.map_err(|error| error.to_string()).flatten() {
+        Ok(text) => ([(CONTENT_TYPE, PROMETHEUS_TEXT)], text).into_response(),
+        Err(why) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{why}\n")).into_response(),
+    }
 }
 
 async fn status(State(source): State<Arc<dyn StatusSource>>) -> Response {

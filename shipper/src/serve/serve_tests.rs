@@ -22,6 +22,13 @@ impl StatusSource for Agent {
         }
     }
 
+    fn metrics(&self) -> Result<String, String> {
+        match self.missing.lock().unwrap().is_empty() {
+            true => Ok("# TYPE up gauge\nup 1\n".to_owned()),
+            false => Err("they cannot be collected".to_owned()),
+        }
+    }
+
     fn ready(&self) -> Vec<NotReady> {
         self.missing.lock().unwrap().clone()
     }
@@ -88,6 +95,17 @@ async fn status_has_the_designs_shape() {
     assert_eq!((&status["version"], &status["uptime_seconds"]), (&json!("1.2.3"), &json!(4)));
     assert_eq!(status["export"]["logs"]["attempts"], 0);
     assert_eq!(status["probe"]["program"], "rx_sk");
+}
+
+#[tokio::test]
+async fn metrics_are_in_prometheus_format_or_an_error_that_says_why() {
+    let (address, agent) = serving();
+    let shown = response(address, "/metrics").await;
+    assert!(shown.starts_with("HTTP/1.1 200") && shown.ends_with("\nup 1\n"), "{shown}");
+    assert!(shown.contains("content-type: text/plain; version=0.0.4"), "{shown}");
+    agent.missing.lock().unwrap().push(NotReady { part: "metrics", reason: String::new() });
+    let failed = response(address, "/metrics").await;
+    assert!(failed.starts_with("HTTP/1.1 500") && failed.ends_with("they cannot be collected\n"), "{failed}");
 }
 
 #[tokio::test(start_paused = true)]

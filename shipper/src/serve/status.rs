@@ -9,6 +9,12 @@ pub trait StatusSource: Send + Sync {
     /// All of it.
     fn status(&self) -> Status;
 
+    /// The metrics, in Prometheus' text format.
+    ///
+    /// # Errors
+    /// Why they cannot be shown.
+    fn metrics(&self) -> Result<String, String>;
+
     /// What keeps the agent from doing its work; empty if it does.
     fn ready(&self) -> Vec<NotReady>;
 }

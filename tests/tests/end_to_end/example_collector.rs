@@ -3,7 +3,7 @@
 use crate::checks::{CLOSED_PORT, assert_drop_record, dropped_in};
 use std::path::Path;
 use std::process::Command;
-use tcpdrop_otel_tests::agent::Options;
+use tcpdrop_otel_tests::agent::{Options, run_to_end};
 use tcpdrop_otel_tests::collector;
 use tcpdrop_otel_tests::netns::VethPair;
 use tcpdrop_otel_tests::otlp_json;
@@ -13,15 +13,7 @@ use tcpdrop_otel_tests::{http, ports, require};
 use tempfile::TempDir;
 
 const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/otel-collector.yaml");
-
-/// Pipeline lines that a user takes the comment from.
-const SWITCHES: [&str; 5] = [
-    "# - otlp_http/loki",
-    "# - elasticsearch",
-    "# - otlp_http/honeycomb",
-    "# - otlp_grpc/traces",
-    "# - health_check",
-];
+const KUBERNETES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/kubernetes/otel-collector.yaml");
 
 #[test]
 fn a_posted_record_is_written_to_the_example_s_file() {
@@ -58,13 +50,56 @@ fn a_drop_is_written_to_the_example_s_file() {
 #[test]
 fn each_back_end_of_the_example_can_be_switched_on() {
     require!(Collector);
-    let mut text = std::fs::read_to_string(EXAMPLE).expect("read the example");
-    for switch in SWITCHES {
-        assert!(text.contains(switch), "the example has no {switch:?}");
-        text = text.replace(switch, switch.trim_start_matches("# "));
+    let text = std::fs::read_to_string(EXAMPLE).expect("read the example");
+    let all = everything_on(&text);
+    for part in ["- otlp_http/loki", "logs/elasticsearch:", "- health_check", "traces/span_metrics:"] {
+        assert!(all.lines().any(|line| line.trim() == part), "{part} in\n{all}");
     }
     // Nobody is there: it starts all the same, and keeps what it takes.
-    Example::start(&text);
+    let example = Example::start(&all);
+    post_span(&example, "tcpdrop-otel", "tcpdrop NO_SOCKET");
+    post_span(&example, "an-application", "GET /");
+    let metrics = example.span_metrics();
+    assert!(metrics.contains("GET /") && !metrics.contains("NO_SOCKET"), "{metrics}");
+}
+
+#[test]
+fn the_example_for_kubernetes_goes_on_top() {
+    require!(Collector);
+    let check = |configs: &[&Path]| {
+        let mut command = Command::new(collector::binary());
+        command
+            .arg("validate")
+            .args(configs.iter().flat_map(|config| ["--config".as_ref(), config.as_os_str()]));
+        run_to_end(command)
+    };
+    let outcome = check(&[EXAMPLE.as_ref(), KUBERNETES.as_ref()]);
+    assert_eq!(outcome.code, Some(0), "{}", outcome.output);
+}
+
+const QUIET: &str = "service: {telemetry: {metrics: {level: none}}}
+connectors: {span_metrics: {metrics_flush_interval: 100ms}}
+";
+
+/// As a user would who takes the comment from all that can be switched on.
+fn everything_on(text: &str) -> String {
+    let start = text.find("\nservice:").expect("a service");
+    let (components, service) = text.split_at(start);
+    let lines = service.lines().map(|line| {
+        let body = line.trim_start();
+        let indent = &line[..line.len() - body.len()];
+        body.strip_prefix("# ").map_or(line.to_owned(), |switched_on| format!("{indent}{switched_on}"))
+    });
+    format!("{components}{}\n", lines.collect::<Vec<_>>().join("\n"))
+}
+
+fn post_span(example: &Example, scope: &str, name: &str) {
+    let span = format!(
+        r#"{{"resourceSpans":[{{"scopeSpans":[{{"scope":{{"name":"{scope}"}},"spans":[{{"name":"{name}","kind":1,
+        "traceId":"0af7651916cd43dd8448eb211c80319c","spanId":"b7ad6b7169203331",
+        "startTimeUnixNano":"1","endTimeUnixNano":"2"}}]}}]}}]}}"#
+    );
+    assert_eq!(http::post_json(example.http(), "/v1/traces", &span).expect("post a span").status, 200);
 }
 
 /// A Collector that runs the example.
@@ -79,10 +114,10 @@ impl Example {
         let directory = tempfile::tempdir().expect("make a folder");
         let config = directory.path().join("example.yaml");
         std::fs::write(&config, text).expect("write the example");
-        // The Collector's own metrics have a fixed port, and two may run at a time here.
+        // The Collector's own metrics have a fixed port, and two may run at a time here. Those of spans come once a
+        // minute by default.
         let quiet = directory.path().join("quiet.yaml");
-        std::fs::write(&quiet, "service: {telemetry: {metrics: {level: none}}}\n")
-            .expect("write the overlay");
+        std::fs::write(&quiet, QUIET).expect("write the overlay");
         let http_port = ports::free();
         let mut command = collector::command(&[&config, &quiet]);
         set_environment(&mut command, directory.path(), http_port);
@@ -93,6 +128,13 @@ impl Example {
 
     fn http(&self) -> std::net::SocketAddr {
         ([127, 0, 0, 1], self.http_port).into()
+    }
+
+    /// What it wrote of metrics, once that has some of spans.
+    fn span_metrics(&self) -> String {
+        let file = self.directory.path().join("metrics.jsonl");
+        let read = || std::fs::read_to_string(&file).ok().filter(|text| text.contains("traces.span.metrics"));
+        wait_for("metrics of spans", read)
     }
 
     fn has(&self, wanted: impl Fn(&otlp_json::LogRecord) -> bool) -> bool {

@@ -8,6 +8,7 @@ mod example_collector;
 mod failures;
 mod first_light;
 mod ledger;
+mod own_metrics;
 mod own_traffic;
 mod protocols;
 mod service_unit;

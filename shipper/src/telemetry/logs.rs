@@ -1,0 +1,104 @@
+//! The agent's own log lines: on stderr, and over OTLP if that is wanted.
+
+use super::client::OwnClient;
+use super::repeats::{self, Repeats};
+use crate::config::model::{Level, LogFormat, Telemetry};
+use opentelemetry_appender_tracing::layer::OpenTelemetryTracingBridge;
+use opentelemetry_otlp::{
+    ExporterBuildError, LogExporter, Protocol, RetryPolicy, WithExportConfig, WithHttpConfig,
+};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::logs::{SdkLogger, SdkLoggerProvider};
+use std::sync::OnceLock;
+use std::time::Instant;
+use tracing::{Event, Subscriber};
+use tracing_subscriber::filter::{FilterExt, LevelFilter, Targets};
+use tracing_subscriber::layer::{Context, SubscriberExt};
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Layer, fmt};
+
+type Bridge = OpenTelemetryTracingBridge<SdkLoggerProvider, SdkLogger>;
+
+/// The way to OTLP, which opens only after logging has started: its connections are registered with the probe.
+static BRIDGE: OnceLock<Bridge> = OnceLock::new();
+
+/// Starts logging. Only the first call in a process has an effect.
+pub fn start(settings: &Telemetry) {
+    let level = match settings.log_level {
+        Level::Trace => LevelFilter::TRACE,
+        Level::Debug => LevelFilter::DEBUG,
+        Level::Info => LevelFilter::INFO,
+        Level::Warn => LevelFilter::WARN,
+        Level::Error => LevelFilter::ERROR,
+    };
+    // Libraries speak up only when something is wrong. What those of OpenTelemetry have to say, the agent says itself.
+    let filter = Targets::new()
+        .with_default(level.min(LevelFilter::WARN))
+        .with_target("tcpdrop_otel", level)
+        .with_target("opentelemetry", LevelFilter::OFF);
+    // A line about a failed export must not be exported.
+    let exported = filter.clone().with_target("tcpdrop_otel::telemetry", LevelFilter::OFF);
+    let lines = fmt::layer().with_writer(std::io::stderr).with_target(false);
+    let lines = match settings.log_format {
+        LogFormat::Text => lines.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
+    };
+    let (written, sent) = (Repeats::default(), Repeats::default());
+    let bridge = settings.otlp_logs.then(|| ToBridge.with_filter(exported.and(sent.clone())));
+    let lines = lines.with_filter(filter.and(written.clone()));
+    if tracing_subscriber::registry().with(lines).with(bridge).try_init().is_err() {
+        return tracing::debug!("logging had been started before");
+    }
+    let telling = std::thread::Builder::new().name("log".to_owned()).spawn(move || {
+        loop {
+            std::thread::sleep(repeats::INTERVAL);
+            // Sent lines are the same ones but few, and are told in the same breath.
+            sent.take_held(Instant::now());
+            repeats::tell(written.take_held(Instant::now()));
+        }
+    });
+    if let Err(error) = telling {
+        tracing::warn!("how many log lines are held back cannot be told: {error}");
+    }
+}
+
+/// Hands events to [`BRIDGE`] once it is there.
+struct ToBridge;
+
+impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for ToBridge {
+    fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
+        if let Some(bridge) = BRIDGE.get() {
+            bridge.on_event(event, context);
+        }
+    }
+}
+
+/// Own log lines over OTLP.
+pub(super) struct OtlpLogs(SdkLoggerProvider);
+
+impl OtlpLogs {
+    /// Sends the lines that come from now on. They are batched on a thread of the library's, in a bounded queue.
+    pub(super) fn start(resource: Resource, client: OwnClient) -> Result<Self, ExporterBuildError> {
+        let builder = LogExporter::builder().with_http().with_protocol(Protocol::HttpBinary);
+        let builder = builder.with_endpoint(client.url()).with_timeout(client.timeout());
+        let builder = match client.compression() {
+            Some(compression) => builder.with_compression(compression),
+            None => builder,
+        };
+        let exporter =
+            builder.with_retry_policy(RetryPolicy::recommended()).with_http_client(client).build()?;
+        let provider =
+            SdkLoggerProvider::builder().with_resource(resource).with_batch_exporter(exporter).build();
+        if BRIDGE.set(Bridge::new(&provider)).is_err() {
+            tracing::debug!("log lines were sent already");
+        }
+        Ok(Self(provider))
+    }
+
+    /// Sends what is left. Blocks.
+    pub(super) fn shut_down(self) {
+        // What failed was said by the client.
+        let _ = self.0.shutdown();
+    }
+}
