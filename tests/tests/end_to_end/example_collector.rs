@@ -95,7 +95,8 @@ fn everything_on(text: &str) -> String {
 
 fn post_span(example: &Example, scope: &str, name: &str) {
     let span = format!(
-        r#"{{"resourceSpans":[{{"scopeSpans":[{{"scope":{{"name":"{scope}"}},"spans":[{{"name":"{name}","kind":1,
+        r#"{{"resourceSpans":[{{"resource":{{"attributes":[{{"key":"service.name","value":{{"stringValue":"shop"}}}}]}},
+        "scopeSpans":[{{"scope":{{"name":"{scope}"}},"spans":[{{"name":"{name}","kind":1,
         "traceId":"0af7651916cd43dd8448eb211c80319c","spanId":"b7ad6b7169203331",
         "startTimeUnixNano":"1","endTimeUnixNano":"2"}}]}}]}}]}}"#
     );
