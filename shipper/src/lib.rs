@@ -11,6 +11,7 @@ pub mod drop_report;
 pub mod drop_summary;
 pub mod enrich;
 pub mod export;
+pub mod filter;
 pub mod ledger;
 pub mod otlp;
 pub mod packet_drop;

@@ -20,6 +20,7 @@
 mod destination;
 mod endpoint;
 mod error;
+mod filter;
 mod headers;
 mod keys;
 mod load;
