@@ -5,8 +5,10 @@ use crate::enrich::Enricher;
 use crate::enrich::clock::{WallClock, boot_now};
 use crate::export::connector::OwnPortRegistry;
 use crate::ledger::Ledger;
+use crate::otlp::severity::Policy;
 use crate::pipeline::{Intake, Reporting, Sink};
 use crate::probe::{Counters, OwnPorts, Probe, ProbeError, Ring};
+use crate::reload::Live;
 use std::io;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
@@ -77,7 +79,8 @@ pub struct Agent {
 }
 
 impl Agent {
-    /// Attaches `probe` and reads it until `stop` turns true; then it is detached and drained.
+    /// Attaches `probe` and reads it until `stop` turns true; then it is detached and drained. Settings that come by
+    /// `live` are taken over meanwhile.
     ///
     /// # Errors
     /// When the probe can't be attached or read, or no thread be started.
@@ -86,6 +89,7 @@ impl Agent {
         intake: Intake,
         make_reporting: impl FnOnce() -> (Enricher, S) + Send + 'static,
         intervals: Intervals,
+        live: watch::Receiver<Live>,
         stop: watch::Receiver<bool>,
     ) -> Result<Self, AgentError> {
         let ring = probe.take_ring()?.ok_or(AgentError::RingTaken)?;
@@ -93,13 +97,14 @@ impl Agent {
         let counters = probe.counters();
         let ledger = intake.ledger.clone();
         let (outbox, inbox) = mpsc::channel(BATCHES_UNDER_WAY);
+        let changes = live.clone();
         // A thread of its own: the symbolizer can't move between threads, and /proc is slow.
         let reporting = std::thread::Builder::new().name("report".to_owned()).spawn(move || {
             let (enricher, sink) = make_reporting();
             let reporting = Reporting::new(enricher, sink, WallClock::read().now());
-            report_all(reporting, inbox, &counters, &ledger, intervals);
+            report_all(reporting, inbox, &counters, &ledger, intervals, changes);
         })?;
-        let intake = tokio::spawn(read_ring(probe, ring, intake, outbox, stop));
+        let intake = tokio::spawn(read_ring(probe, ring, intake, outbox, live, stop));
         Ok(Self { intake, reporting })
     }
 
@@ -120,6 +125,7 @@ async fn read_ring(
     mut ring: Ring,
     mut intake: Intake,
     outbox: mpsc::Sender<Released>,
+    mut live: watch::Receiver<Live>,
     mut stop: watch::Receiver<bool>,
 ) {
     let mut tick = interval(TICK);
@@ -132,6 +138,7 @@ async fn read_ring(
                 tracing::error!(%error, "the ring can no longer be waited for");
                 stopping = true;
             },
+            settings = Live::next(&mut live) => intake.reconfigure(&settings),
             _ = tick.tick(), if !intake.dedup.is_empty() => {
                 send(&outbox, intake.release(boot_now())).await;
             }
@@ -172,6 +179,7 @@ fn report_all<S: Sink>(
     counters: &Counters,
     ledger: &Ledger,
     intervals: Intervals,
+    mut live: watch::Receiver<Live>,
 ) {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_time().build() {
         Ok(runtime) => runtime,
@@ -190,6 +198,11 @@ fn report_all<S: Sink>(
                 },
                 _ = totals.tick() => tell_totals(&mut reporting, counters, ledger),
                 _ = flush.tick() => reporting.sink.flush(),
+                settings = Live::next(&mut live) => {
+                    reporting.sink.set_policy(Policy::new(&settings.severity));
+                    totals = interval(settings.dedup.window);
+                    totals.set_missed_tick_behavior(MissedTickBehavior::Delay);
+                }
             }
         }
         tell_totals(&mut reporting, counters, ledger);

@@ -19,6 +19,7 @@ pub mod pipeline;
 pub mod probe;
 pub mod rate_limit;
 pub mod recording;
+pub mod reload;
 pub mod serve;
 pub mod stack;
 pub mod state;

@@ -1,7 +1,7 @@
 //! `run`: the agent.
 
 use crate::agent::{self, Agent, AgentError, Intervals};
-use crate::config::Config;
+use crate::config::{Config, Sources};
 use crate::enrich::Host;
 use crate::export::Signal;
 use crate::export::http::{ClientError, HttpClient, OtlpHttp};
@@ -13,14 +13,17 @@ use crate::ledger::Ledger;
 use crate::otlp::severity::Policy;
 use crate::pipeline::Intake;
 use crate::probe::{Probe, ProbeError};
+use crate::reload::{Live, Reloader};
 use crate::serve::sd_notify::{self, ServiceState};
 use crate::serve::{self, ServeError};
 use crate::state::AgentState;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 /// How long the last attempt to send may take. With what comes before and after, the process ends within two seconds.
@@ -42,22 +45,33 @@ pub enum RunError {
     #[error(transparent)]
     Client(#[from] ClientError),
     /// Signals can't be waited for.
-    #[error("SIGTERM and SIGINT cannot be waited for: {0}")]
+    #[error("SIGTERM, SIGINT and SIGHUP cannot be waited for: {0}")]
     Signals(#[from] io::Error),
 }
 
-/// Runs the agent until SIGTERM or SIGINT.
+/// Runs the agent until SIGTERM or SIGINT. SIGHUP reads the configuration again: `sources` are those of `config`, and
+/// `file` is the one that was named.
 ///
 /// # Errors
 /// See [`RunError`]. What is not reachable yet is no error.
-pub async fn run(config: Config) -> Result<(), RunError> {
+pub async fn run(config: Config, sources: Sources, file: Option<PathBuf>) -> Result<(), RunError> {
     let (stop, stopped) = watch::channel(false);
     agent::stop_on_signal(stop)?;
+    let hangups = signal(SignalKind::hangup())?;
     // Before anything is loaded: so a second agent ends here.
     let listener = serve::bind(config.health.listen)?;
     let status_address = listener.address();
 
     let probe = Probe::load(&config.probe)?;
+    probe.set_filter(&config.filter)?.warning().inspect(|warning| tracing::warn!("{warning}"));
+    let (sender, live) = watch::channel(Live::from(&config));
+    let reloader = Reloader {
+        file,
+        sources,
+        log_level: config.telemetry.log_level,
+        filters: probe.filters(),
+        live: sender,
+    };
     let host = Host::new(&config.enrich, probe.reason_names().clone().into());
     let ledger = Arc::new(Ledger::default());
     let spool: Arc<dyn Spool> = Arc::new(MemorySpool::new(config.spool.max_bytes, ledger.clone()));
@@ -88,12 +102,14 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         let policy = Policy::new(&config.severity);
         (host.enricher(), OtlpSink::new(resource, policy, config.spans, spool, random))
     };
-    let agent = Agent::start(probe, intake, make_reporting, intervals, stopped)?;
+    let agent = Agent::start(probe, intake, make_reporting, intervals, live, stopped)?;
+    let reloading = tokio::spawn(reloader.on_hangup(hangups));
     state.attached();
     tell_manager(ServiceState::Ready);
     tracing::info!("watching for dropped TCP packets; status at http://{status_address}/status");
 
     agent.finished().await;
+    reloading.abort();
     tell_manager(ServiceState::Stopping);
     state.detached();
     say_evicted(exporter.flush(LAST_ATTEMPT).await, &state);

@@ -76,6 +76,10 @@ impl Sink for OtlpSink {
         self.log(record);
     }
 
+    fn set_policy(&mut self, policy: Policy) {
+        self.policy = policy;
+    }
+
     fn flush(&mut self) {
         let logs = encode(std::mem::take(&mut self.batched_logs));
         let spans = encode(std::mem::take(&mut self.batched_spans));

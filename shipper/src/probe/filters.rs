@@ -1,10 +1,13 @@
 //! [`Filters`]: which drops the program lets pass.
 
 use super::{ProbeError, take_map};
-use crate::filter::{Criteria, Filter, FilterReport, Names, Rules, namespaces};
+use crate::filter::{
+    Criteria, Filter, FilterReport, MOST_NAMESPACES, MOST_PREFIXES, MOST_REASONS, Names, Rules, namespaces,
+};
 use crate::packet_drop::Direction;
 use crate::wire::filter::{
-    List, TcpDropFilterPorts, TcpDropFilterPrefix, TcpDropFilterSet, TcpDropFilterValue, kind,
+    List, PREFIXES, TcpDropFilterPorts, TcpDropFilterPrefix, TcpDropFilterSet, TcpDropFilterValue, VALUES,
+    kind,
 };
 use aya::Ebpf;
 use aya::maps::lpm_trie::{Key, LpmTrie};
@@ -18,6 +21,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 const NO_SET: u32 = 0;
 /// Bits of a prefix's key before the address.
 const BITS_BEFORE_ADDRESS: u32 = 32;
+
+// The longest lists fit into the maps, so that a filter that was read is never too large.
+const _: () = assert!(MOST_NAMESPACES + MOST_REASONS <= VALUES && MOST_PREFIXES <= PREFIXES);
 
 /// Changes the filter, also while the program is attached: each drop is judged by the old rules or by the new, whole.
 #[derive(Clone)]
@@ -201,13 +207,6 @@ fn prefix_key(prefix: IpNet, set: u8, list: List) -> Key<TcpDropFilterPrefix> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::filter::{MOST_NAMESPACES, MOST_PREFIXES, MOST_REASONS};
-    use crate::wire::filter::{PREFIXES, VALUES};
-
-    #[test]
-    fn the_longest_lists_fit_into_the_maps() {
-        assert!(MOST_NAMESPACES + MOST_REASONS <= VALUES && MOST_PREFIXES <= PREFIXES);
-    }
 
     #[test]
     fn each_port_of_a_range_has_its_bit() {
