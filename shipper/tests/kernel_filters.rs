@@ -262,6 +262,7 @@ fn kinds_add_up_and_exclude_wins() {
         assert_eq!(all.iter().filter(|drop| rules.wants(&Facts::from(*drop))).count(), 1);
         let ports: Vec<_> = passed.iter().map(|drop| drop.flow.unwrap().ports.unwrap().destination).collect();
         assert_eq!(ports, [7]);
+        assert_eq!(bench.pass(&filter, traffic).len(), 1, "the same filter again");
         // The other set, and back to none: nothing of the first stays.
         let seven = Selection { ports: entries(&["7"], parse::ports), ..Selection::default() };
         assert_eq!(bench.pass(&Filter { exclude: seven, ..Filter::default() }, traffic).len(), 4);
@@ -297,19 +298,16 @@ fn the_filter_changes_while_drops_come() {
     in_namespace(|| {
         let mut bench = Bench::new();
         let filters = bench.probe.filters();
-        // Each of these wants port 8 and never port 7.
-        let eight = Filter {
-            include: Selection { ports: entries(&["8"], parse::ports), ..Selection::default() },
-            ..Filter::default()
+        // Each of these wants port 8 and never port 7, and they share entries.
+        let here = || Selection {
+            addresses: entries(&["127.0.0.0/8"], parse::prefix),
+            reasons: entries(&["NO_SOCKET"], parse::reason),
+            ..Selection::default()
         };
-        let not_seven = Filter {
-            include: Selection {
-                addresses: entries(&["127.0.0.0/8"], parse::prefix),
-                reasons: entries(&["NO_SOCKET"], parse::reason),
-                ..Selection::default()
-            },
-            exclude: Selection { ports: entries(&["7"], parse::ports), ..Selection::default() },
-        };
+        let ports = |text| entries(&[text], parse::ports);
+        let eight = Filter { include: Selection { ports: ports("8"), ..here() }, ..Filter::default() };
+        let not_seven =
+            Filter { include: here(), exclude: Selection { ports: ports("7"), ..Selection::default() } };
         bench.probe.set_filter(&eight).unwrap();
         bench.probe.attach().unwrap();
         std::thread::scope(|scope| {
