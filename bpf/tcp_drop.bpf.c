@@ -6,6 +6,7 @@
 #include "headers.h"
 #include "place.h"
 #include "accounts.h"
+#include "filter.h"
 
 #define FRAME_SIZE sizeof(__u64)
 
@@ -134,6 +135,10 @@ static __always_inline int on_drop(void *ctx, struct sk_buff *skb, __u64 locatio
 
 	if (is_own(event)) {
 		counts->own++;
+		return 0;
+	}
+	if (!is_wanted(event)) {
+		counts->filtered++;
 		return 0;
 	}
 	name_interface(&place, event);

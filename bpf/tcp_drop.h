@@ -77,7 +77,7 @@ struct tcp_drop_event {
 };
 
 /* Every event on the hook, per CPU: seen = filtered + own + suppressed +
- * ring_lost + admitted. */
+ * ring_lost + admitted. The agent's own traffic is own, wanted or not. */
 struct tcp_drop_ledger {
 	__u64 seen;
 	__u64 filtered;
@@ -104,6 +104,52 @@ struct tcp_drop_own_port {
 	__u32 netns_inode; /* 0: any but the agent's own */
 	__u16 local_port;
 	__u16 peer_port; /* 0 in the agent's own namespace: any */
+};
+
+/* Filters: see filter.h. Bounds are for each list. */
+#define TCP_DROP_FILTER_VALUES 512 /* namespaces and reasons together */
+#define TCP_DROP_FILTER_PREFIXES 1024
+
+enum tcp_drop_filter_kind {
+	TCP_DROP_FILTER_NETNS = 1 << 0,
+	TCP_DROP_FILTER_PORTS = 1 << 1,
+	TCP_DROP_FILTER_ADDRESSES = 1 << 2,
+	TCP_DROP_FILTER_REASONS = 1 << 3,
+	TCP_DROP_FILTER_DIRECTION = 1 << 4,
+};
+
+enum tcp_drop_filter_list {
+	TCP_DROP_FILTER_INCLUDE = 0,
+	TCP_DROP_FILTER_EXCLUDE = 1,
+};
+
+/* What the lists of a set hold: kinds, and a bit for each direction. */
+struct tcp_drop_filter_set {
+	__u32 include_kinds;
+	__u32 include_directions;
+	__u32 exclude_kinds;
+	__u32 exclude_directions;
+};
+
+struct tcp_drop_filter_ports {
+	__u64 words[1024];
+};
+
+struct tcp_drop_filter_value {
+	__u32 value;
+	__u8 kind;
+	__u8 set;
+	__u8 list;
+	__u8 _padding;
+};
+
+struct tcp_drop_filter_prefix {
+	__u32 bits; /* of what follows: 32 and the prefix's length */
+	__u8 set;
+	__u8 list;
+	__u8 version; /* 4 or 6 */
+	__u8 _padding;
+	__u8 address[16];
 };
 
 #endif

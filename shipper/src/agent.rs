@@ -5,9 +5,11 @@ use crate::enrich::Enricher;
 use crate::enrich::clock::{WallClock, boot_now};
 use crate::export::connector::OwnPortRegistry;
 use crate::ledger::Ledger;
+use crate::otlp::severity::Policy;
 use crate::packet_drop::BootTime;
 use crate::pipeline::{Intake, Reporting, Sink};
 use crate::probe::{Counters, OwnPorts, Probe, ProbeError, Ring};
+use crate::reload::Live;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -108,7 +110,8 @@ pub struct Agent {
 }
 
 impl Agent {
-    /// Attaches `probe` and reads it until `stop` turns true; then it is detached and drained.
+    /// Attaches `probe` and reads it until `stop` turns true; then it is detached and drained. Settings that come by
+    /// `live` are taken over meanwhile.
     ///
     /// # Errors
     /// When the probe can't be attached or read, or no thread be started.
@@ -117,6 +120,7 @@ impl Agent {
         intake: Intake,
         make_reporting: impl FnOnce() -> (Enricher, S) + Send + 'static,
         intervals: Intervals,
+        live: watch::Receiver<Live>,
         stop: watch::Receiver<bool>,
         pulse: Pulse,
     ) -> Result<Self, AgentError> {
@@ -126,13 +130,14 @@ impl Agent {
         let ledger = intake.ledger.clone();
         let (outbox, inbox) = mpsc::channel(BATCHES_UNDER_WAY);
         let reporting_pulse = pulse.clone();
+        let changes = live.clone();
         // A thread of its own: the symbolizer can't move between threads, and /proc is slow.
         let reporting = std::thread::Builder::new().name("report".to_owned()).spawn(move || {
             let (enricher, sink) = make_reporting();
             let reporting = Reporting::new(enricher, sink, WallClock::read().now());
-            report_all(reporting, inbox, &counters, &ledger, intervals, &reporting_pulse);
+            report_all(reporting, inbox, &counters, &ledger, intervals, changes, &reporting_pulse);
         })?;
-        let intake = tokio::spawn(read_ring(probe, ring, intake, outbox, stop, pulse));
+        let intake = tokio::spawn(read_ring(probe, ring, intake, outbox, live, stop, pulse));
         Ok(Self { intake, reporting })
     }
 
@@ -155,10 +160,11 @@ async fn read_ring(
     mut ring: Ring,
     mut intake: Intake,
     outbox: mpsc::Sender<Released>,
+    mut live: watch::Receiver<Live>,
     mut stop: watch::Receiver<bool>,
     pulse: Pulse,
 ) -> Result<(), AgentError> {
-    let end = read_until_stopped(&mut ring, &mut intake, &outbox, &mut stop, &pulse).await;
+    let end = read_until_stopped(&mut ring, &mut intake, &outbox, &mut live, &mut stop, &pulse).await;
     if let Err(error) = probe.detach() {
         tracing::error!("{error}; the counts at the end may miss the last drops");
     }
@@ -171,6 +177,7 @@ async fn read_until_stopped(
     ring: &mut Ring,
     intake: &mut Intake,
     outbox: &mpsc::Sender<Released>,
+    live: &mut watch::Receiver<Live>,
     stop: &mut watch::Receiver<bool>,
     pulse: &Pulse,
 ) -> Result<(), AgentError> {
@@ -180,6 +187,7 @@ async fn read_until_stopped(
         tokio::select! {
             () = turned_true(stop) => return Ok(()),
             readable = ring.readable() => readable.map_err(AgentError::Ring)?,
+            settings = Live::next(live) => intake.reconfigure(&settings),
             _ = tick.tick() => {
                 pulse.intake_moved();
                 send(outbox, intake.release(boot_now())).await?;
@@ -221,6 +229,7 @@ fn report_all<S: Sink>(
     counters: &Counters,
     ledger: &Ledger,
     intervals: Intervals,
+    mut live: watch::Receiver<Live>,
     pulse: &Pulse,
 ) {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_time().build() {
@@ -242,6 +251,11 @@ fn report_all<S: Sink>(
                 _ = flush.tick() => {
                     pulse.reporting_moved();
                     reporting.sink.flush();
+                }
+                settings = Live::next(&mut live) => {
+                    reporting.sink.set_policy(Policy::new(&settings.severity));
+                    totals = interval(settings.dedup.window);
+                    totals.set_missed_tick_behavior(MissedTickBehavior::Delay);
                 }
             }
         }

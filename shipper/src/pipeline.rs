@@ -15,9 +15,11 @@ use crate::drop_summary::{DropSummary, SpanIds};
 use crate::enrich::Enricher;
 use crate::enrich::clock::WallClock;
 use crate::ledger::Ledger;
+use crate::otlp::severity::Policy;
 use crate::packet_drop::BootTime;
 use crate::probe::SiteCount;
 use crate::rate_limit::StackLimiter;
+use crate::reload::Live;
 use crate::stack::{self, Boundaries};
 use crate::totals::Totals;
 use crate::wire;
@@ -75,6 +77,12 @@ impl Intake {
         summary
     }
 
+    /// Takes over new settings. What was pending is [evicted](Self::take_evicted), not lost.
+    pub fn reconfigure(&mut self, live: &Live) {
+        self.limiter.reconfigure(&live.limit);
+        self.dedup.reconfigure(&live.dedup);
+    }
+
     /// What has to leave by `now`.
     pub fn release(&mut self, now: BootTime) -> Released {
         let released = self.dedup.release(now);
@@ -107,6 +115,8 @@ pub trait Sink {
     fn suppressed(&mut self, report: SuppressedReport);
     /// No more will come for now.
     fn flush(&mut self);
+    /// Severities from now on. Sinks that show none, or never change, ignore it.
+    fn set_policy(&mut self, _policy: Policy) {}
 }
 
 /// enrich ─► correlate ─► convert ─► spool

@@ -21,6 +21,7 @@ const CELLS: u64 = 4096;
 
 /// The stage: a cell for each stack hash, and one for all.
 pub struct StackLimiter {
+    settings: model::Limit,
     clock: PassedTime,
     stacks: RateLimiter<u64, HashMapStateStore<u64>, PassedTime, NoOpMiddleware<Moment>>,
     global: RateLimiter<NotKeyed, InMemoryState, PassedTime, NoOpMiddleware<Moment>>,
@@ -37,9 +38,17 @@ impl StackLimiter {
         let stack = per_second(settings.per_stack_per_second, settings.burst);
         let global = per_second(settings.global_per_second, settings.global_per_second);
         Self {
+            settings: settings.clone(),
             stacks: RateLimiter::new(stack, HashMapStateStore::default(), clock.clone()),
             global: RateLimiter::direct_with_clock(global, clock.clone()),
             clock,
+        }
+    }
+
+    /// Takes over new rates. Those that are the same leave what was used up as it is.
+    pub fn reconfigure(&mut self, settings: &model::Limit) {
+        if self.settings != *settings {
+            *self = Self::new(settings);
         }
     }
 
@@ -110,6 +119,17 @@ mod tests {
         let limiter = limiter(10, 10, 15);
         let first: usize = (0..10).map(|stack| allowed(&limiter, stack, 10, SECOND)).sum();
         assert_eq!(first, 15);
+    }
+
+    #[test]
+    fn new_rates_hold_at_once_and_the_same_ones_give_no_second_burst() {
+        let mut limiter = limiter(2, 5, 1000);
+        let settings = |burst| model::Limit { per_stack_per_second: 2, burst, global_per_second: 1000 };
+        assert_eq!(allowed(&limiter, 1, 100, SECOND), 5);
+        limiter.reconfigure(&settings(5));
+        assert_eq!(allowed(&limiter, 1, 100, SECOND), 0);
+        limiter.reconfigure(&settings(7));
+        assert_eq!(allowed(&limiter, 1, 100, SECOND), 7);
     }
 
     #[test]

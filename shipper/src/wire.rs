@@ -2,6 +2,8 @@
 //!
 //! `tests/bpf_object.rs` compares these layouts with the BTF of the compiled object.
 
+pub mod filter;
+
 use crate::packet_drop::{
     BootTime, Direction, Flow, IpVersion, NetworkNamespace, PacketDrop, Ports, Socket, SocketKind, Task,
     TcpFlags, TcpHeader, TcpState,

@@ -8,6 +8,9 @@ use std::mem::offset_of;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use tcpdrop_otel::btf::{Btf, Member};
+use tcpdrop_otel::wire::filter::{
+    TcpDropFilterPorts, TcpDropFilterPrefix, TcpDropFilterSet, TcpDropFilterValue,
+};
 use tcpdrop_otel::wire::{TcpDropEvent, TcpDropLedger, TcpDropOwnPort, TcpDropSite};
 
 fn sources() -> PathBuf {
@@ -97,4 +100,20 @@ fn structs_lie_in_memory_as_in_the_object() {
         size_of::<TcpDropOwnPort>(),
         members!(TcpDropOwnPort: netns_inode, local_port, peer_port),
     );
+    check(
+        "tcp_drop_filter_set",
+        size_of::<TcpDropFilterSet>(),
+        members!(TcpDropFilterSet: include_kinds, include_directions, exclude_kinds, exclude_directions),
+    );
+    check("tcp_drop_filter_ports", size_of::<TcpDropFilterPorts>(), members!(TcpDropFilterPorts: words));
+    check(
+        "tcp_drop_filter_value",
+        size_of::<TcpDropFilterValue>(),
+        members!(TcpDropFilterValue: value, kind, set, list, _padding),
+    );
+    // The loader's key type has the length in front.
+    let mut prefix = members!(TcpDropFilterPrefix: set, list, version, _padding, address);
+    prefix.iter_mut().for_each(|member| member.offset += size_of::<u32>());
+    prefix.insert(0, Member { name: "bits".to_owned(), offset: 0, size: Some(size_of::<u32>()) });
+    check("tcp_drop_filter_prefix", size_of::<u32>() + size_of::<TcpDropFilterPrefix>(), prefix);
 }

@@ -10,7 +10,17 @@ use toml::{Table, Value};
 const REFERENCE: &str = include_str!("../../config/tcpdrop-otel.toml");
 
 /// Every key, and a value other than its default.
-const KEYS: [(&str, &str); 47] = [
+const KEYS: [(&str, &str); 57] = [
+    ("filter.include.netns", "self"),
+    ("filter.include.ports", "80,8000-8080"),
+    ("filter.include.addresses", "10.0.0.0/8,fd00::/8"),
+    ("filter.include.reasons", "no_socket"),
+    ("filter.include.direction", "receive"),
+    ("filter.exclude.netns", "self"),
+    ("filter.exclude.ports", "80,8000-8080"),
+    ("filter.exclude.addresses", "10.0.0.0/8,fd00::/8"),
+    ("filter.exclude.reasons", "no_socket"),
+    ("filter.exclude.direction", "receive"),
     ("probe.ring_bytes", "8MiB"),
     ("probe.stack_depth", "8"),
     ("dedup.window", "5s"),

@@ -80,6 +80,7 @@ pub fn public_copy(directory: &Path) -> PathBuf {
 pub struct Options<'a> {
     endpoint: String,
     settings: Vec<String>,
+    config: String,
     namespace: Option<&'a Namespace>,
     capabilities: Option<Vec<String>>,
 }
@@ -91,6 +92,7 @@ impl<'a> Options<'a> {
         Self {
             endpoint: endpoint.to_owned(),
             settings: vec!["dedup.window=1s".to_owned(), "export.batch_interval=100ms".to_owned()],
+            config: String::new(),
             namespace: None,
             capabilities: None,
         }
@@ -100,6 +102,13 @@ impl<'a> Options<'a> {
     #[must_use]
     pub fn set(mut self, setting: &str) -> Self {
         self.settings.push(setting.to_owned());
+        self
+    }
+
+    /// With this configuration file.
+    #[must_use]
+    pub fn config(mut self, text: &str) -> Self {
+        text.clone_into(&mut self.config);
         self
     }
 
@@ -121,17 +130,17 @@ impl<'a> Options<'a> {
     pub fn start(self) -> Agent<'a> {
         let directory = tempfile::tempdir().expect("make a folder");
         let config = directory.path().join("agent.toml");
-        std::fs::write(&config, "").expect("write an empty configuration");
+        std::fs::write(&config, &self.config).expect("write the configuration");
         let health = SocketAddr::from((Ipv4Addr::LOCALHOST, ports::free()));
         let mut command = match &self.capabilities {
             Some(capabilities) => as_nobody(&public_copy(directory.path()), capabilities),
             None => command(binary()),
         };
-        command.arg("run").arg("--config").arg(config).arg("--set").arg(format!("health.listen={health}"));
+        command.arg("run").arg("--config").arg(&config).arg("--set").arg(format!("health.listen={health}"));
         command.args(self.settings.iter().flat_map(|setting| ["--set", setting.as_str()]));
         command.env("OTEL_EXPORTER_OTLP_ENDPOINT", &self.endpoint);
         let process = Process::start(command, self.namespace, &directory.path().join("agent.txt"));
-        let mut agent = Agent { process, health, namespace: self.namespace, _directory: directory };
+        let mut agent = Agent { process, health, config, namespace: self.namespace, _directory: directory };
         wait_for("the agent to be ready", || agent.is_ready().then_some(()));
         agent
     }
@@ -142,6 +151,7 @@ impl<'a> Options<'a> {
 pub struct Agent<'a> {
     process: Process,
     health: SocketAddr,
+    config: PathBuf,
     namespace: Option<&'a Namespace>,
     _directory: TempDir,
 }
@@ -150,6 +160,12 @@ impl Agent<'_> {
     /// The child process.
     pub fn process(&self) -> &Process {
         &self.process
+    }
+
+    /// Gives it another configuration file, and SIGHUP.
+    pub fn reload(&self, config: &str) {
+        std::fs::write(&self.config, config).expect("write the configuration");
+        self.process.signal(Signal::HUP);
     }
 
     /// What it has logged.

@@ -1,5 +1,6 @@
 //! The grammar of the command line, and its help.
 
+use super::filter_args::FilterArgs;
 use clap::{Args, ColorChoice, CommandFactory, Parser, Subcommand, ValueHint};
 use std::io::Write;
 use std::path::PathBuf;
@@ -35,7 +36,9 @@ Examples:
   tcpdrop-otel run --set export.endpoint=http://collector:4318
 
 It needs root, or the capabilities CAP_BPF and CAP_PERFMON. SIGTERM or Ctrl-C
-ends it, within two seconds: what is left is sent first. Its state is at
+ends it, within two seconds: what is left is sent first. SIGHUP reads the
+configuration again: filters, limits, dedup, severities and log level change
+at once and no drop is lost; a wrong file changes nothing. Its state is at
 http://127.0.0.1:13134/status (see health.listen).";
 
 const WATCH_EXAMPLES: &str = "\
@@ -43,6 +46,11 @@ Examples:
   tcpdrop-otel watch                      until Ctrl-C
   tcpdrop-otel watch --count 1            wait for one drop
   tcpdrop-otel watch --json | jq .        one OTLP/JSON object a line
+  tcpdrop-otel watch --port 443 --not-reason NO_SOCKET
+                                          of one port, without its noise
+
+A drop is shown if each kind of filter that is given fits it, and no --not-*
+does. Flags take the place of the same keys of [filter] in the configuration.
 
 It needs root, or the capabilities CAP_BPF and CAP_PERFMON.";
 
@@ -73,7 +81,7 @@ pub enum Command {
     Run(SettingsArgs),
     /// Show drops on the terminal as they happen.
     #[command(after_help = WATCH_EXAMPLES)]
-    Watch(WatchArgs),
+    Watch(Box<WatchArgs>),
     /// Make a real drop on loopback and show the record it becomes.
     ///
     /// Without the rights to load the probe, a bundled recording is shown instead, and said to be one.
@@ -103,6 +111,9 @@ pub struct WatchArgs {
     /// End after N records.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub count: Option<u64>,
+    /// Which drops.
+    #[command(flatten)]
+    pub filter: FilterArgs,
     /// Where settings come from.
     #[command(flatten)]
     pub settings: SettingsArgs,
@@ -173,7 +184,15 @@ mod tests {
                 .unwrap();
         let settings =
             SettingsArgs { config: Some("a.toml".into()), sets: vec!["a=1".to_owned(), "b=2".to_owned()] };
-        assert_eq!(line.command, Some(Command::Watch(WatchArgs { json: true, count: Some(3), settings })));
+        assert_eq!(
+            line.command,
+            Some(Command::Watch(Box::new(WatchArgs {
+                json: true,
+                count: Some(3),
+                settings,
+                ..WatchArgs::default()
+            })))
+        );
         assert_eq!(line.color, ColorChoice::Never);
         assert_eq!(
             parse("tcpdrop-otel config check").unwrap().command,

@@ -24,12 +24,13 @@ pub fn check(settings: &SettingsArgs) -> ExitCode {
     }
 }
 
-/// The settings that a command was given.
+/// The settings that a command was given, and what they were read from.
 ///
 /// # Errors
 /// All that is wrong with them; to be shown with [`refuse`].
-pub fn settings(args: &SettingsArgs) -> Result<Config, ConfigError> {
-    load(&Sources::gather(args.config.as_deref(), &args.sets)?)
+pub fn settings(args: &SettingsArgs) -> Result<(Config, Sources), ConfigError> {
+    let sources = Sources::gather(args.config.as_deref(), &args.sets)?;
+    Ok((load(&sources)?, sources))
 }
 
 /// Says what is wrong with the settings, on stderr. The status to exit with is 2.

@@ -6,10 +6,11 @@ pub mod compact_json;
 pub mod config;
 pub mod console;
 pub mod demo;
+pub mod filter_args;
 pub mod run;
 pub mod watch;
 
-use crate::config::Config;
+use crate::config::{Config, Sources};
 use crate::otlp::resource::{self, HostView};
 use crate::telemetry;
 use args::{Command, SettingsArgs};
@@ -42,13 +43,14 @@ pub fn main() -> ExitCode {
     let Some(command) = Command::of_process() else { return ExitCode::SUCCESS };
     match command {
         Command::Config(command) => config::run(&command),
-        Command::Run(args) => with_settings(&args, async |config| {
+        Command::Run(args) => with_sources(&args, async |config, sources| {
             telemetry::start(&config.telemetry);
-            run::run(config).await
+            run::run(config, sources, args.config.clone()).await
         }),
-        Command::Watch(args) => {
-            with_settings(&args.settings, async |config| watch::run(config, args.json, args.count).await)
-        }
+        Command::Watch(args) => with_settings(&args.settings, async |mut config| {
+            args.filter.clone().apply(&mut config.filter);
+            watch::run(config, args.json, args.count).await
+        }),
         Command::Demo(args) => {
             with_settings(&SettingsArgs::default(), async |config| demo::run(&config, args.json).await)
         }
@@ -60,15 +62,23 @@ fn with_settings<E: Error>(
     args: &SettingsArgs,
     command: impl AsyncFnOnce(Config) -> Result<(), E>,
 ) -> ExitCode {
-    let config = match config::settings(args) {
-        Ok(config) => config,
+    with_sources(args, async |config, _| command(config).await)
+}
+
+/// The same for a command that reads the settings again later.
+fn with_sources<E: Error>(
+    args: &SettingsArgs,
+    command: impl AsyncFnOnce(Config, Sources) -> Result<(), E>,
+) -> ExitCode {
+    let (config, sources) = match config::settings(args) {
+        Ok(settings) => settings,
         Err(error) => return config::refuse(&error),
     };
     let runtime = match Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error),
     };
-    let result = runtime.block_on(command(config));
+    let result = runtime.block_on(command(config, sources));
     // A name that hangs in the resolver holds a blocking thread: not to be waited for.
     runtime.shutdown_background();
     match result {

@@ -1,8 +1,8 @@
 //! `run`: the agent.
 
 use crate::agent::{self, Agent, AgentError, Intervals, Pulse};
-use crate::config::Config;
 use crate::config::model::{EmitSpans, SignalExporter};
+use crate::config::{Config, Sources};
 use crate::enrich::Host;
 use crate::export::Signal;
 use crate::export::route::{Route, RouteError};
@@ -15,6 +15,7 @@ use crate::ledger::Ledger;
 use crate::otlp::severity::Policy;
 use crate::pipeline::Intake;
 use crate::probe::{Probe, ProbeError};
+use crate::reload::{Live, Reloader};
 use crate::serve::sd_notify::{self, ServiceState};
 use crate::serve::{self, ServeError};
 use crate::state::AgentState;
@@ -23,8 +24,10 @@ use crate::telemetry::{Observed, OwnTelemetry};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 /// How long the last attempt to send may take. With what comes before and after, the process ends within two seconds.
@@ -49,17 +52,19 @@ pub enum RunError {
     #[error(transparent)]
     Metrics(#[from] MetricsError),
     /// Signals can't be waited for.
-    #[error("SIGTERM and SIGINT cannot be waited for: {0}")]
+    #[error("SIGTERM, SIGINT and SIGHUP cannot be waited for: {0}")]
     Signals(#[from] io::Error),
 }
 
-/// Runs the agent until SIGTERM or SIGINT.
+/// Runs the agent until SIGTERM or SIGINT. SIGHUP reads the configuration again: `sources` are those of `config`, and
+/// `file` is the one that was named.
 ///
 /// # Errors
 /// See [`RunError`]. What is not reachable yet is no error.
-pub async fn run(mut config: Config) -> Result<(), RunError> {
+pub async fn run(mut config: Config, sources: Sources, file: Option<PathBuf>) -> Result<(), RunError> {
     let (stop, stopped) = watch::channel(false);
     agent::stop_on_signal(stop)?;
+    let hangups = signal(SignalKind::hangup())?;
     // Before anything is loaded: so a wrong file or a second agent ends here.
     let routes = [Route::of(&config.export, Signal::Logs)?, Route::of(&config.export, Signal::Traces)?];
     let own_routes = OwnTelemetry::routes(&config)?;
@@ -68,6 +73,15 @@ pub async fn run(mut config: Config) -> Result<(), RunError> {
     let status_address = listener.address();
 
     let probe = Probe::load(&config.probe)?;
+    probe.set_filter(&config.filter)?.warning().inspect(|warning| tracing::warn!("{warning}"));
+    let (sender, live) = watch::channel(Live::from(&config));
+    let reloader = Reloader {
+        file,
+        sources,
+        log_level: config.telemetry.log_level,
+        filters: probe.filters(),
+        live: sender,
+    };
     let host = Host::new(&config.enrich, probe.reason_names().clone().into());
     let ledger = Arc::new(Ledger::default());
     let spool: Arc<dyn Spool> = Arc::new(MemorySpool::new(config.spool.max_bytes, ledger.clone()));
@@ -117,12 +131,14 @@ pub async fn run(mut config: Config) -> Result<(), RunError> {
     };
     // Every plain HTTP exchange leaves a drop behind (a FIN purged at close): requests for /status must not make records.
     probe.own_ports().register(status_address.port(), 0)?;
-    let agent = Agent::start(probe, intake, make_reporting, intervals, stopped, pulse)?;
+    let agent = Agent::start(probe, intake, make_reporting, intervals, live, stopped, pulse)?;
+    let reloading = tokio::spawn(reloader.on_hangup(hangups));
     state.attached();
     tell_manager(ServiceState::Ready);
     tracing::info!("watching for dropped TCP packets; status at http://{status_address}/status");
 
     let end = agent.finished().await;
+    reloading.abort();
     tell_manager(ServiceState::Stopping);
     state.detached();
     let (evicted, ()) = tokio::join!(exporter.flush(LAST_ATTEMPT), own_telemetry.shut_down(LAST_ATTEMPT));

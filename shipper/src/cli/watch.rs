@@ -6,6 +6,7 @@ use crate::config::Config;
 use crate::enrich::Host;
 use crate::pipeline::Intake;
 use crate::probe::{Probe, ProbeError};
+use crate::reload::Live;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use std::io;
@@ -39,6 +40,10 @@ pub async fn run(mut config: Config, json: bool, count: Option<u64>) -> Result<(
     let (stop, stopped) = watch::channel(false);
     agent::stop_on_signal(stop.clone())?;
     let probe = Probe::load(&config.probe)?;
+    if let Some(warning) = probe.set_filter(&config.filter)?.warning() {
+        anstream::eprintln!("tcpdrop-otel: {warning}");
+    }
+    let live = Live::fixed(&config);
     let host = Host::new(&config.enrich, probe.reason_names().clone().into());
     let intake = Intake::new(&config, Arc::default(), host.boundaries(), StdRng::from_os_rng());
     let make_reporting = move || {
@@ -47,6 +52,6 @@ pub async fn run(mut config: Config, json: bool, count: Option<u64>) -> Result<(
         (host.enricher(), Console { out, form, remaining: count, stop }.start())
     };
     let intervals = Intervals { flush: WINDOW, totals: WINDOW };
-    let agent = Agent::start(probe, intake, make_reporting, intervals, stopped, Pulse::default())?;
+    let agent = Agent::start(probe, intake, make_reporting, intervals, live, stopped, Pulse::default())?;
     Ok(agent.finished().await?)
 }

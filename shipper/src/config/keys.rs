@@ -1,6 +1,7 @@
 //! Every setting: its key, how its value is read, and the field it goes to. Names of variables, checks and the nearest
 //! valid name all come from this list; tests compare it with the model and with `config/tcpdrop-otel.toml`.
 
+use super::filter::list;
 use super::model::{
     Compression, Config, EmitSpans, Level, LogFormat, MetricsExporter, Protocol, SignalExporter, SpanEvents,
     SpoolMode,
@@ -10,6 +11,7 @@ use super::read::{
     whole,
 };
 use super::severity::policy;
+use crate::filter::{MOST_DIRECTIONS, MOST_NAMESPACES, MOST_PORTS, MOST_PREFIXES, MOST_REASONS, parse};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -22,6 +24,32 @@ pub(super) struct Key {
 }
 
 pub(super) const KEYS: &[Key] = &[
+    key("filter.include.netns", |c, v| {
+        put(&mut c.filter.include.netns, list(v, MOST_NAMESPACES, parse::namespace))
+    }),
+    key("filter.include.ports", |c, v| put(&mut c.filter.include.ports, list(v, MOST_PORTS, parse::ports))),
+    key("filter.include.addresses", |c, v| {
+        put(&mut c.filter.include.addresses, list(v, MOST_PREFIXES, parse::prefix))
+    }),
+    key("filter.include.reasons", |c, v| {
+        put(&mut c.filter.include.reasons, list(v, MOST_REASONS, parse::reason))
+    }),
+    key("filter.include.direction", |c, v| {
+        put(&mut c.filter.include.direction, list(v, MOST_DIRECTIONS, parse::direction))
+    }),
+    key("filter.exclude.netns", |c, v| {
+        put(&mut c.filter.exclude.netns, list(v, MOST_NAMESPACES, parse::namespace))
+    }),
+    key("filter.exclude.ports", |c, v| put(&mut c.filter.exclude.ports, list(v, MOST_PORTS, parse::ports))),
+    key("filter.exclude.addresses", |c, v| {
+        put(&mut c.filter.exclude.addresses, list(v, MOST_PREFIXES, parse::prefix))
+    }),
+    key("filter.exclude.reasons", |c, v| {
+        put(&mut c.filter.exclude.reasons, list(v, MOST_REASONS, parse::reason))
+    }),
+    key("filter.exclude.direction", |c, v| {
+        put(&mut c.filter.exclude.direction, list(v, MOST_DIRECTIONS, parse::direction))
+    }),
     key("probe.ring_bytes", |c, v| put(&mut c.probe.ring_bytes, ring_bytes(v))),
     key("probe.stack_depth", |c, v| put(&mut c.probe.stack_depth, whole(v, 1..=64))),
     key("dedup.window", |c, v| put(&mut c.dedup.window, duration(v, A_WHILE))),

@@ -20,6 +20,7 @@
 mod destination;
 mod endpoint;
 mod error;
+mod filter;
 pub(crate) mod headers;
 mod keys;
 mod load;
@@ -36,3 +37,8 @@ pub use load::load;
 pub use model::{Config, default_path};
 pub use severity::default_policy;
 pub use sources::{SourceFile, Sources};
+
+/// The names of all settings, sections included.
+pub fn key_paths() -> impl Iterator<Item = &'static str> {
+    keys::KEYS.iter().map(|key| key.path)
+}

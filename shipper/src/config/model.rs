@@ -2,6 +2,7 @@
 
 use super::endpoint::Endpoint;
 use super::severity::default_policy;
+use crate::filter::Filter;
 use http::HeaderMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -10,6 +11,8 @@ use std::time::Duration;
 /// All settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
+    /// Which drops are wanted.
+    pub filter: Filter,
     /// The kernel side.
     pub probe: Probe,
     /// Grouping of drops.
@@ -36,6 +39,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
+            filter: Filter::default(),
             probe: Probe::default(),
             dedup: Dedup::default(),
             limit: Limit::default(),

@@ -163,6 +163,14 @@ impl Dedup {
         released
     }
 
+    /// Takes over new settings. What is pending under the old ones leaves first.
+    pub fn reconfigure(&mut self, settings: &model::Dedup) {
+        if self.settings != *settings {
+            self.evicted = self.release_all();
+            self.settings = settings.clone();
+        }
+    }
+
     /// Whether there is nothing that [`Self::release`] could ever return.
     pub fn is_empty(&self) -> bool {
         self.groups.is_empty() && self.evicted.is_empty()

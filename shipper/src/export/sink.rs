@@ -102,6 +102,10 @@ impl Sink for OtlpSink {
         self.flush_if_full();
     }
 
+    fn set_policy(&mut self, policy: Policy) {
+        self.policy = policy;
+    }
+
     fn flush(&mut self) {
         let drops = encode(std::mem::take(&mut self.drops));
         let totals = encode(std::mem::take(&mut self.totals));

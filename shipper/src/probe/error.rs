@@ -2,6 +2,7 @@
 
 use crate::btf::BtfError;
 use crate::config::model;
+use crate::filter::namespaces::NamespaceError;
 use aya::maps::MapError;
 use aya::programs::ProgramError;
 use aya::{BtfError as AyaBtfError, EbpfError};
@@ -91,6 +92,9 @@ pub enum ProbeError {
     /// The agent's own network namespace is not known.
     #[error("cannot tell the own network namespace: {0}. /proc must be mounted")]
     Namespace(io::Error),
+    /// A filter names a namespace that is not known.
+    #[error(transparent)]
+    Filter(#[from] NamespaceError),
     /// A file descriptor could not be made, polled or asked.
     #[error("cannot use a file descriptor of the probe: {0}")]
     FileDescriptor(io::Error),

@@ -6,16 +6,19 @@
 
 mod counters;
 mod error;
+mod filters;
 mod own_ports;
 mod ring;
 
 pub use counters::{Counters, SiteCount};
 pub use error::ProbeError;
+pub use filters::Filters;
 pub use own_ports::OwnPorts;
 pub use ring::Ring;
 
 use crate::btf::{self, Btf};
 use crate::config::model;
+use crate::filter::{Filter, FilterReport};
 use aya::maps::{MapData, RingBuf};
 use aya::programs::{BtfTracePoint, tp_btf::BtfTracePointLinkId};
 use aya::{Ebpf, EbpfLoader};
@@ -24,6 +27,7 @@ use rustix::thread::{MembarrierCommand, membarrier};
 use std::collections::BTreeMap;
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
+use std::sync::Arc;
 
 static OBJECT: &[u8] =
     aya::include_bytes_aligned!(concat!(env!("CARGO_MANIFEST_DIR"), "/../bpf/tcp_drop.bpf.o"));
@@ -59,7 +63,8 @@ pub struct Probe {
     ring: Option<RingBuf<MapData>>,
     counters: Counters,
     own_ports: OwnPorts,
-    reason_names: BTreeMap<u32, String>,
+    filters: Filters,
+    reason_names: Arc<BTreeMap<u32, String>>,
 }
 
 impl Probe {
@@ -73,7 +78,7 @@ impl Probe {
             .parameter_count(&format!("btf_trace_{TRACEPOINT}"))
             .and_then(Variant::for_parameters)
             .ok_or_else(ProbeError::too_old)?;
-        let reason_names = btf::reason_names(&kernel_btf);
+        let reason_names = Arc::new(btf::reason_names(&kernel_btf));
         drop(kernel_btf);
 
         let aya_btf = aya::Btf::from_sys_fs().map_err(|error| ProbeError::of_load(error.into(), settings))?;
@@ -104,6 +109,7 @@ impl Probe {
             ring: Some(RingBuf::try_from(take_map(&mut ebpf, "ring")?)?),
             counters: Counters::new(ledger, sites, program_fd, variant.has_reason)?,
             own_ports: OwnPorts::new(take_map(&mut ebpf, "own_ports")?, agent_netns)?,
+            filters: Filters::new(&mut ebpf, reason_names.clone(), agent_netns)?,
             reason_names,
             ebpf,
         })
@@ -129,9 +135,7 @@ impl Probe {
         let Some(link) = self.link.take() else { return Ok(()) };
         let detached = program(&mut self.ebpf, self.variant)?.detach(link);
         detached.map_err(|error| ProbeError::of_program(error, Step::Detach))?;
-        // Programs run under RCU, and this command waits for a grace period (kernel/sched/membarrier.c). Kernels with
-        // nohz_full lack it; there an event that began microseconds ago may still be counted.
-        let _ = membarrier(MembarrierCommand::Global);
+        wait_for_programs();
         Ok(())
     }
 
@@ -156,6 +160,19 @@ impl Probe {
         self.own_ports.clone()
     }
 
+    /// Sets which drops are wanted; without it, all are. Also while the program is attached.
+    ///
+    /// # Errors
+    /// See [`Filters::set`].
+    pub fn set_filter(&self, filter: &Filter) -> Result<FilterReport, ProbeError> {
+        self.filters.set(filter)
+    }
+
+    /// Changes the filter from elsewhere.
+    pub fn filters(&self) -> Filters {
+        self.filters.clone()
+    }
+
     /// Name of the program that was chosen for this kernel.
     pub fn program_name(&self) -> &'static str {
         self.variant.program
@@ -165,6 +182,12 @@ impl Probe {
     pub fn reason_names(&self) -> &BTreeMap<u32, String> {
         &self.reason_names
     }
+}
+
+/// Returns when no program runs any more that was running now. They run under RCU, and this command waits for a grace
+/// period (kernel/sched/membarrier.c). Kernels with nohz_full lack it: there one that began microseconds ago may go on.
+fn wait_for_programs() {
+    let _ = membarrier(MembarrierCommand::Global);
 }
 
 fn program(ebpf: &mut Ebpf, variant: Variant) -> Result<&mut BtfTracePoint, ProbeError> {

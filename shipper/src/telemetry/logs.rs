@@ -16,40 +16,36 @@ use tracing_subscriber::filter::{FilterExt, LevelFilter, Targets};
 use tracing_subscriber::layer::{Context, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{Layer, fmt};
+use tracing_subscriber::{Layer, fmt, reload};
 
 type Bridge = OpenTelemetryTracingBridge<SdkLoggerProvider, SdkLogger>;
 
 /// The way to OTLP, which opens only after logging has started: its connections are registered with the probe.
 static BRIDGE: OnceLock<Bridge> = OnceLock::new();
 
+/// Changes the level of the process's log lines.
+static SET_LEVEL: OnceLock<Box<dyn Fn(Level) + Send + Sync>> = OnceLock::new();
+
 /// Starts logging. Only the first call in a process has an effect.
 pub fn start(settings: &Telemetry) {
-    let level = match settings.log_level {
-        Level::Trace => LevelFilter::TRACE,
-        Level::Debug => LevelFilter::DEBUG,
-        Level::Info => LevelFilter::INFO,
-        Level::Warn => LevelFilter::WARN,
-        Level::Error => LevelFilter::ERROR,
-    };
-    // Libraries speak up only when something is wrong. What those of OpenTelemetry have to say, the agent says itself.
-    let filter = Targets::new()
-        .with_default(level.min(LevelFilter::WARN))
-        .with_target("tcpdrop_otel", level)
-        .with_target("opentelemetry", LevelFilter::OFF);
-    // A line about a failed export must not be exported.
-    let exported = filter.clone().with_target("tcpdrop_otel::telemetry", LevelFilter::OFF);
+    let (written_level, set_written) = reload::Layer::new(written_at(settings.log_level));
+    let (sent_level, set_sent) = reload::Layer::new(sent_at(settings.log_level));
     let lines = fmt::layer().with_writer(std::io::stderr).with_target(false);
     let lines = match settings.log_format {
         LogFormat::Text => lines.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).boxed(),
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
     let (written, sent) = (Repeats::default(), Repeats::default());
-    let bridge = settings.otlp_logs.then(|| ToBridge.with_filter(exported.and(sent.clone())));
-    let lines = lines.with_filter(filter.and(written.clone()));
+    let bridge = settings.otlp_logs.then(|| ToBridge.with_filter(sent_level.and(sent.clone())));
+    let lines = lines.with_filter(written_level.and(written.clone()));
     if tracing_subscriber::registry().with(lines).with(bridge).try_init().is_err() {
         return tracing::debug!("logging had been started before");
     }
+    // These fail only after the subscriber is gone, which it never is.
+    _ = SET_LEVEL.set(Box::new(move |level| {
+        _ = set_written.reload(written_at(level));
+        _ = set_sent.reload(sent_at(level));
+    }));
     let telling = std::thread::Builder::new().name("log".to_owned()).spawn(move || {
         loop {
             std::thread::sleep(repeats::INTERVAL);
@@ -61,6 +57,33 @@ pub fn start(settings: &Telemetry) {
     if let Err(error) = telling {
         tracing::warn!("how many log lines are held back cannot be told: {error}");
     }
+}
+
+/// Changes the least severity that is written, from now on. Nothing before [`start`].
+pub fn set_level(level: Level) {
+    if let Some(set_level) = SET_LEVEL.get() {
+        set_level(level);
+    }
+}
+
+/// Libraries speak up only when something is wrong. What those of OpenTelemetry have to say, the agent says itself.
+fn written_at(level: Level) -> Targets {
+    let level = match level {
+        Level::Trace => LevelFilter::TRACE,
+        Level::Debug => LevelFilter::DEBUG,
+        Level::Info => LevelFilter::INFO,
+        Level::Warn => LevelFilter::WARN,
+        Level::Error => LevelFilter::ERROR,
+    };
+    Targets::new()
+        .with_default(level.min(LevelFilter::WARN))
+        .with_target("tcpdrop_otel", level)
+        .with_target("opentelemetry", LevelFilter::OFF)
+}
+
+/// A line about a failed export must not be exported.
+fn sent_at(level: Level) -> Targets {
+    written_at(level).with_target("tcpdrop_otel::telemetry", LevelFilter::OFF)
 }
 
 /// Hands events to [`BRIDGE`] once it is there.

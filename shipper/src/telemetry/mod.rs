@@ -8,7 +8,7 @@ pub mod metrics;
 mod process;
 mod repeats;
 
-pub use logs::start;
+pub use logs::{set_level, start};
 
 use crate::config::Config;
 use crate::config::model::MetricsExporter;

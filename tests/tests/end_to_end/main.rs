@@ -6,6 +6,7 @@
 mod checks;
 mod example_collector;
 mod failures;
+mod filters;
 mod first_light;
 mod ledger;
 mod own_metrics;

@@ -1,0 +1,115 @@
+//! Filters that change while drops come cost no count.
+
+use crate::checks::{assert_each_once, dropped_in, drops, flow};
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tcpdrop_otel_tests::agent::{Agent, Options};
+use tcpdrop_otel_tests::collector::Collector;
+use tcpdrop_otel_tests::netns::VethPair;
+use tcpdrop_otel_tests::otlp_json::LogRecord;
+use tcpdrop_otel_tests::require;
+use tcpdrop_otel_tests::wait::wait_for;
+
+const WANTED: u16 = 9;
+const UNWANTED: u16 = 7;
+const RELOADS: usize = 20;
+
+const WITHOUT_FILTER: &str = "[filter.exclude]\nports = []\n";
+const WITH_FILTER: &str = "[filter.exclude]\nports = [7]\n";
+
+#[test]
+fn reloads_under_load_lose_no_count() {
+    require!(Root, Btf, Tool("ip"), Collector);
+    let pair = VethPair::new();
+    let mut collector = Collector::start();
+    let agent = Options::new(&collector.http_endpoint()).config(WITH_FILTER).start();
+
+    let over = AtomicBool::new(false);
+    let knocks = std::thread::scope(|scope| {
+        let knocker = scope.spawn(|| {
+            let mut knocks = 0;
+            while !over.load(Ordering::Relaxed) {
+                for port in [UNWANTED, WANTED] {
+                    pair.client.connect_refused((pair.server.v4, port).into(), 5);
+                    knocks += 5;
+                }
+            }
+            knocks
+        });
+        for reload in 0..RELOADS {
+            agent.reload([WITHOUT_FILTER, WITH_FILTER][reload % 2]);
+            wait_for("the reload to be said", || (reloads(&agent) > reload).then_some(()));
+        }
+        over.store(true, Ordering::Relaxed);
+        knocker.join().expect("the knocks")
+    });
+    // The last reload brought the filter back.
+    let filtered = agent.ledger().term("filtered");
+    pair.client.connect_refused((pair.server.v4, UNWANTED).into(), 3);
+    agent.reload("[filter.exclude]\nports = [\"http\"]\n[limit]\nburst = 0\n");
+    wait_for("the wrong file to be said", || agent.log().contains("not reloaded").then_some(()));
+    let late = pair.client.connect_refused((pair.server.v4, UNWANTED).into(), 3);
+    agent.ledger_when("all of these to be filtered", |ledger| ledger.term("filtered") >= filtered + 6);
+    let ended = agent.terminate();
+    collector.stop();
+
+    let (ledger, records) = (ended.ledger(), collector.records());
+    ledger.assert_balanced();
+    assert_each_once(&records);
+    assert_eq!(drops(&records), ledger.term("seen") - ledger.sum(&["filtered", "own"]), "{ledger:?}");
+    let here: Vec<_> =
+        records.iter().filter(|record| dropped_in(&record.attributes, &pair.server, "NO_SOCKET")).collect();
+    let told = drops(here.iter().copied());
+    if ledger.sum(&["suppressed", "ring_lost"]) == 0 {
+        assert!(
+            (knocks / 2..knocks).contains(&told),
+            "half of {knocks} is always wanted: {told}, {ledger:?}"
+        );
+    }
+    assert!(ledger.term("filtered") >= knocks + 6 - told, "{told} of {knocks} told: {ledger:?}");
+    let told_late: BTreeSet<_> = here.iter().filter_map(|record| flow(&record.attributes)).collect();
+    let of_late =
+        |(source, to): &(SocketAddr, SocketAddr)| late.contains(&source.port()) && to.port() == UNWANTED;
+    assert!(!told_late.iter().any(of_late), "a wrong file left the filter as it was: {told_late:?}");
+    for problem in
+        ["agent.toml:2: `filter.exclude.ports[0]` must be a port", "agent.toml:4: `limit.burst` must be"]
+    {
+        assert!(ended.log.contains(problem), "nothing of {problem:?} in:\n{}", ended.log);
+    }
+}
+
+#[test]
+fn limits_and_severities_change_at_once_and_the_rest_waits_for_a_restart() {
+    require!(Root, Btf, Tool("ip"), Collector);
+    let pair = VethPair::new();
+    let mut collector = Collector::start();
+    let agent = Options::new(&collector.http_endpoint()).start();
+    let knock = || pair.client.connect_refused((pair.server.v4, WANTED).into(), 1);
+    let ours = |record: &LogRecord| dropped_in(&record.attributes, &pair.server, "NO_SOCKET");
+
+    knock();
+    collector.records_for(1, ours);
+    agent.reload(
+        "[[severity]]\nreasons = [\"NO_SOCKET\"]\nlevel = \"error\"\n[dedup]\nmax_flows_per_stack = 1\n\
+         [probe]\nring_bytes = \"1MiB\"\n[telemetry]\nlog_level = \"warn\"\n",
+    );
+    // This line is said as the level was.
+    wait_for("the reload to be said", || (reloads(&agent) > 0).then_some(()));
+    knock();
+    let records = collector.records_for(2, ours);
+    let ended = agent.terminate();
+    collector.stop();
+
+    let severities: BTreeSet<_> = records.iter().map(|record| record.severity_text.as_str()).collect();
+    assert_eq!(severities, BTreeSet::from(["ERROR", "INFO"]), "{records:#?}");
+    let line = ended.log.lines().find(|line| line.contains("reloaded")).expect("the line").to_owned();
+    assert!(
+        line.contains("changed dedup.max_flows_per_stack, severity, telemetry.log_level; needs a restart: probe.ring_bytes"),
+        "{line}"
+    );
+}
+
+fn reloads(agent: &Agent) -> usize {
+    agent.log().matches("reloaded: ").count()
+}
