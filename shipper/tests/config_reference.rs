@@ -10,7 +10,7 @@ use toml::{Table, Value};
 const REFERENCE: &str = include_str!("../../config/tcpdrop-otel.toml");
 
 /// Every key, and a value other than its default.
-const KEYS: [(&str, &str); 33] = [
+const KEYS: [(&str, &str); 38] = [
     ("probe.ring_bytes", "8MiB"),
     ("probe.stack_depth", "8"),
     ("dedup.window", "5s"),
@@ -44,6 +44,11 @@ const KEYS: [(&str, &str); 33] = [
     ("health.listen", "[::1]:80"),
     ("telemetry.log_level", "debug"),
     ("telemetry.log_format", "json"),
+    ("telemetry.metrics", "none"),
+    ("telemetry.metrics_interval", "5s"),
+    ("telemetry.endpoint", "http://own.example.com:4318"),
+    ("telemetry.headers", "a=1"),
+    ("telemetry.otlp_logs", "true"),
 ];
 
 /// Keys with one possible value so far, which is their default.

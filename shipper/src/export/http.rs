@@ -120,7 +120,7 @@ impl OtlpHttp {
     }
 
     /// Sends a request that a library has encoded: its body and what it says of it are kept, the rest is the
-    /// destination's. The body of the response is cut at [`MAX_RESPONSE_BYTES`].
+    /// destination's. Of the response no more than 64 KiB are read.
     ///
     /// # Errors
     /// Why there was no answer, for people.
