@@ -68,6 +68,11 @@ const KEYS: [(&str, &str); 57] = [
     ("health.listen", "[::1]:80"),
     ("telemetry.log_level", "debug"),
     ("telemetry.log_format", "json"),
+    ("telemetry.metrics", "none"),
+    ("telemetry.metrics_interval", "5s"),
+    ("telemetry.endpoint", "http://own.example.com:4318"),
+    ("telemetry.headers", "a=1"),
+    ("telemetry.otlp_logs", "true"),
 ];
 
 /// Keys with one possible value so far, which is their default.
