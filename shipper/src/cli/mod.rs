@@ -3,9 +3,13 @@
 pub mod args;
 pub mod classic;
 pub mod compact_json;
+pub mod completions;
 pub mod config;
 pub mod console;
 pub mod demo;
+pub mod doctor;
+pub mod record;
+pub mod replay;
 pub mod run;
 pub mod watch;
 
@@ -49,6 +53,12 @@ pub fn main() -> ExitCode {
         Command::Watch(args) => {
             with_settings(&args.settings, async |config| watch::run(config, args.json, args.count).await)
         }
+        Command::Record(args) => {
+            with_settings(&args.settings.clone(), async |config| record::run(config, args).await)
+        }
+        Command::Replay(args) => replay::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
+        Command::Completions { shell } => completions::run(shell),
         Command::Demo(args) => {
             with_settings(&SettingsArgs::default(), async |config| demo::run(&config, args.json).await)
         }

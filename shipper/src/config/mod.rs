@@ -27,6 +27,7 @@ pub mod model;
 mod nearest;
 mod read;
 mod severity;
+pub mod show;
 mod sources;
 
 pub use endpoint::{Endpoint, InvalidEndpoint};
