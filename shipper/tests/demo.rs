@@ -54,5 +54,8 @@ fn without_rights_it_shows_the_recording_and_says_why() {
     }
     let json = run(&["demo", "--json"], Rights::None).unwrap();
     assert_eq!(json.out.lines().count(), 1, "{json:?}");
-    assert!(json.out.starts_with("{\"resourceLogs\":") && json.error.contains("recorded on Linux"), "{json:?}");
+    assert!(
+        json.out.starts_with("{\"resourceLogs\":") && json.error.contains("recorded on Linux"),
+        "{json:?}"
+    );
 }
