@@ -1,5 +1,5 @@
 //! Help, messages and exit status of the commands, as a user runs them.
-#![allow(clippy::unwrap_used, missing_docs)]
+#![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
 
 #[path = "support/command.rs"]
 mod command;

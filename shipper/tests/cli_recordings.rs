@@ -1,5 +1,5 @@
 //! `record` and `replay` as a user runs them: outcome, messages, exit status.
-#![allow(clippy::unwrap_used, missing_docs)]
+#![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
 
 #[path = "support/command.rs"]
 mod command;

@@ -1,5 +1,5 @@
 //! The recording that `demo` shows where no drop can be made. `BLESS=1` makes it anew, which needs root.
-#![allow(clippy::unwrap_used, missing_docs)]
+#![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
 
 #[path = "support/command.rs"]
 mod command;

@@ -1,6 +1,6 @@
 //! Drops that this kernel really made, through the whole pipeline, compared with files that people have read.
 //! `BLESS=1` makes the recording and those files anew, which needs root, `ip` and `nft`.
-#![allow(clippy::unwrap_used, missing_docs)]
+#![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
 
 #[path = "golden/blessed.rs"]
 mod blessed;

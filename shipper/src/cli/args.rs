@@ -324,6 +324,15 @@ mod tests {
         );
         assert_eq!(parse("tcpdrop-otel run").unwrap().command, Some(Command::Run(SettingsArgs::default())));
         assert_eq!(parse("tcpdrop-otel").unwrap().command, None);
+        let record = RecordArgs {
+            output: "a".into(),
+            count: Some(3),
+            duration: Some(Duration::from_secs(90)),
+            force: true,
+            settings: SettingsArgs::default(),
+        };
+        let line = "tcpdrop-otel record -o a --count 3 --duration 1m30s --force";
+        assert_eq!(parse(line).unwrap().command, Some(Command::Record(record)));
     }
 
     #[test]

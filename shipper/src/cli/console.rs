@@ -122,7 +122,7 @@ impl<W: Write> Sink for Console<W> {
         {
             let span = spans::group_span(&report, &form.policy, events);
             let resource = form.resource.clone();
-            self.show(|out, _| Ok(out.write_all(json::lines(vec![(resource, span)])?.as_bytes())?));
+            self.show(|out, _| out.write_all(json::lines(vec![(resource, span)])?.as_bytes()));
         }
     }
 

@@ -211,5 +211,6 @@ impl SymbolSource for RecordedSymbols {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 #[path = "tests.rs"]
 mod tests;
