@@ -1,6 +1,6 @@
 //! [`effective`]: the settings that hold, each with where it came from. Secrets are hidden.
 //!
-//! Values are shown as they were given, for every key of [`KEYS`]; defaults as the reference file has them.
+//! Values are shown as they were given, for every key there is; defaults as the reference file has them.
 
 use super::error::{ConfigError, Origin};
 use super::keys::{KEYS, Key};
