@@ -23,7 +23,7 @@ const BATCH: usize = 256;
 /// Batches on the way from intake to reporting. A full way merges immediate records into their groups.
 const BATCHES_UNDER_WAY: usize = 16;
 /// How often the ends of windows are looked for.
-const TICK: Duration = Duration::from_millis(100);
+pub const TICK: Duration = Duration::from_millis(100);
 
 /// Why an agent could not be started.
 #[derive(Debug, thiserror::Error)]

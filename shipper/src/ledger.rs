@@ -13,11 +13,12 @@
 //! Drops are moved from one place to the next under one lock, so that a reader never sees one twice or not at all.
 
 use crate::export::{Contents, EncodedRequest, Outcome, Signal};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// What the kernel side counted, summed over the CPUs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct KernelCounts {
     /// Events that are TCP by packet or by socket.
     pub seen: u64,

@@ -5,6 +5,7 @@
 //! the hash one cause would make many groups. Both ends are found by symbol, once at start, so that grouping works on
 //! raw addresses.
 
+use serde::{Deserialize, Serialize};
 use std::io::{self, BufRead};
 use std::ops::Range;
 use twox_hash::XxHash3_64;
@@ -31,8 +32,18 @@ pub fn is_interrupt_entry(symbol: &str) -> bool {
         || symbol.starts_with("asm_")
 }
 
+/// Why a stack is cut at an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cut {
+    /// Tracing machinery: the cause begins after it.
+    Tracing,
+    /// An interrupt or softirq begins: the cause ends before it.
+    InterruptEntry,
+}
+
 /// Where the tracing machinery and the interrupt entries are in this kernel's memory.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Boundaries {
     tracing: Vec<Range<u64>>,
     interrupt_entries: Vec<Range<u64>>,
@@ -67,6 +78,25 @@ impl Boundaries {
     /// Some kernel function's address, if addresses are known.
     pub fn any_address(&self) -> Option<u64> {
         self.interrupt_entries.first().map(|range| range.start)
+    }
+
+    /// What is at `address`, if stacks are cut there.
+    pub fn cut_at(&self, address: u64) -> Option<Cut> {
+        if contains(&self.tracing, address) {
+            Some(Cut::Tracing)
+        } else {
+            contains(&self.interrupt_entries, address).then_some(Cut::InterruptEntry)
+        }
+    }
+
+    /// Cuts stacks at `address` too: for recordings, which know no more than the addresses that they hold.
+    pub fn add(&mut self, address: u64, cut: Cut) {
+        let ranges = match cut {
+            Cut::Tracing => &mut self.tracing,
+            Cut::InterruptEntry => &mut self.interrupt_entries,
+        };
+        let place = ranges.partition_point(|range| range.start < address);
+        ranges.insert(place, address..address.saturating_add(1));
     }
 
     /// The part of `stack` (innermost first) that begins with the drop site.
@@ -178,6 +208,20 @@ ffff0800 t last\t[module]
     fn a_site_that_is_not_on_the_stack_falls_back_to_the_tracing_frames() {
         let stack = [0xffff_0710, TRACING, 0xffff_0310, SOFTIRQ];
         assert_eq!(boundaries().cause(&stack, 42), [0xffff_0310]);
+    }
+
+    #[test]
+    fn single_addresses_cut_as_whole_functions_do() {
+        let stack = [0xffff_0710, TRACING, 0xffff_0310, SOFTIRQ, 0xffff_0610];
+        let mut added = Boundaries::default();
+        for address in stack.into_iter().rev() {
+            if let Some(cut) = boundaries().cut_at(address) {
+                added.add(address, cut);
+            }
+        }
+        for site in [SITE, TRACING, 42] {
+            assert_eq!(added.cause(&stack, site), boundaries().cause(&stack, site));
+        }
     }
 
     #[test]

@@ -2,9 +2,11 @@
 
 use super::filter_args::FilterArgs;
 use clap::{Args, ColorChoice, CommandFactory, Parser, Subcommand, ValueHint};
+use clap_complete::Shell;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -14,6 +16,9 @@ Examples:
   sudo tcpdrop-otel run                 ship drops to the Collector on this host
   sudo tcpdrop-otel run --set export.endpoint=https://otlp.example.com
   tcpdrop-otel config check             find mistakes before a restart
+  sudo tcpdrop-otel doctor              what this host allows, what to do about it
+  sudo tcpdrop-otel record --output drops.jsonl --duration 10s
+  tcpdrop-otel replay drops.jsonl       show a recording, on any machine
 
 Exit status:
   0  fine
@@ -61,6 +66,49 @@ Examples:
 
 Each mistake is a line on stderr, FILE:LINE: WHAT; the exit status is then 2.";
 
+const RECORD_EXAMPLES: &str = "\
+Examples:
+  tcpdrop-otel record --output drops.jsonl                  until Ctrl-C
+  tcpdrop-otel record --output drops.jsonl --duration 10s
+  tcpdrop-otel record --output drops.jsonl --count 100
+
+It needs root, or the capabilities CAP_BPF and CAP_PERFMON; CAP_SYSLOG too, for
+the names of kernel functions. The file holds addresses and ports of packets and
+addresses of this kernel: think before you publish it.";
+
+const REPLAY_EXAMPLES: &str = "\
+Examples:
+  tcpdrop-otel replay drops.jsonl
+  tcpdrop-otel replay --json drops.jsonl | jq .
+  tcpdrop-otel replay --set dedup.window=1m --json drops.jsonl
+
+It needs no rights. Configuration file and environment of this host are not
+read, so that the result is the same on every machine.";
+
+const DOCTOR_EXAMPLES: &str = "\
+Examples:
+  sudo tcpdrop-otel doctor
+  sudo -u tcpdrop-otel tcpdrop-otel doctor    as the user that runs the agent
+  tcpdrop-otel doctor --json | jq '.checks[] | select(.verdict != \"ok\")'
+
+Nothing is changed: the probe is loaded, but not attached; the receiver gets an
+empty export request. Exit status 0: the agent can run; 1: it cannot, or what it
+sends would be refused.";
+
+const SHOW_EXAMPLES: &str = "\
+Examples:
+  tcpdrop-otel config show
+  tcpdrop-otel config show | grep -v '# default'    what differs from the defaults
+  tcpdrop-otel config show --json
+
+Secrets (headers, queries of URLs) are hidden.";
+
+const COMPLETIONS_EXAMPLES: &str = "\
+Examples:
+  tcpdrop-otel completions bash > /etc/bash_completion.d/tcpdrop-otel
+  tcpdrop-otel completions zsh > \"${fpath[1]}/_tcpdrop-otel\"
+  tcpdrop-otel completions fish > ~/.config/fish/completions/tcpdrop-otel.fish";
+
 /// Sees every TCP packet that the Linux kernel drops, says why and where, and ships that over OpenTelemetry.
 #[derive(Debug, Parser)]
 #[command(name = "tcpdrop-otel", version, after_help = EXAMPLES, disable_help_subcommand = true, max_term_width = 120)]
@@ -86,9 +134,24 @@ pub enum Command {
     ///
     /// Without the rights to load the probe, a bundled recording is shown instead, and said to be one.
     Demo(DemoArgs),
+    /// Record raw drops in a file, to be shown again anywhere.
+    #[command(after_help = RECORD_EXAMPLES)]
+    Record(RecordArgs),
+    /// Show a recording: as text, or as the OTLP that would have been sent.
+    #[command(after_help = REPLAY_EXAMPLES)]
+    Replay(ReplayArgs),
+    /// Say what this host allows, what is missing, and how to get it.
+    #[command(after_help = DOCTOR_EXAMPLES)]
+    Doctor(DoctorArgs),
     /// Work with the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Print the script that lets a shell complete this command's arguments.
+    #[command(after_help = COMPLETIONS_EXAMPLES)]
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
 }
 
 /// Where settings come from.
@@ -127,12 +190,92 @@ pub struct DemoArgs {
     pub json: bool,
 }
 
+/// Arguments of `record`.
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+pub struct RecordArgs {
+    /// File to write; it must not exist.
+    #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub output: PathBuf,
+    /// End after N drops.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub count: Option<u64>,
+    /// End after this time, such as 10s or 5m.
+    #[arg(long, value_name = "TIME", value_parser = some_time)]
+    pub duration: Option<Duration>,
+    /// Overwrite the file if it exists.
+    #[arg(long)]
+    pub force: bool,
+    /// Where settings come from.
+    #[command(flatten)]
+    pub settings: SettingsArgs,
+}
+
+fn some_time(text: &str) -> Result<Duration, String> {
+    let time = humantime::parse_duration(text).ok().filter(|time| !time.is_zero());
+    time.filter(|time| *time <= LONGEST_TIME)
+        .ok_or_else(|| "it must be a time such as 10s, 5m or 1h30m, up to a year".to_owned())
+}
+
+const LONGEST_TIME: Duration = Duration::from_secs(366 * 86_400);
+
+/// Arguments of `replay`.
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReplayArgs {
+    /// The recording; - is standard input.
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub file: PathBuf,
+    /// Print OTLP/JSON, one object a line: log records and spans.
+    #[arg(long)]
+    pub json: bool,
+    /// Settings of the replay.
+    #[command(flatten)]
+    pub settings: ExplicitSettingsArgs,
+}
+
+/// Settings that come from the command line alone.
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+pub struct ExplicitSettingsArgs {
+    /// Configuration file [default: none, the built-in defaults hold].
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub config: Option<PathBuf>,
+    /// Set one key, such as dedup.window=5s; may be repeated.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub sets: Vec<String>,
+}
+
+/// Arguments of `doctor`.
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+pub struct DoctorArgs {
+    /// Print one JSON object instead of text.
+    #[arg(long)]
+    pub json: bool,
+    /// Where settings come from.
+    #[command(flatten)]
+    pub settings: SettingsArgs,
+}
+
+/// Arguments of `config show`.
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+pub struct ShowArgs {
+    /// Print one JSON object instead of TOML.
+    #[arg(long)]
+    pub json: bool,
+    /// Where settings come from.
+    #[command(flatten)]
+    pub settings: SettingsArgs,
+}
+
 /// The commands of `config`.
 #[derive(Debug, PartialEq, Eq, Subcommand)]
 pub enum ConfigCommand {
     /// Check file, environment and --set, without starting anything.
     #[command(after_help = CHECK_EXAMPLES)]
     Check(SettingsArgs),
+    /// Print the effective settings, each with where it came from.
+    #[command(after_help = SHOW_EXAMPLES)]
+    Show(ShowArgs),
+    /// Print the reference: every setting with its default and what it means.
+    Reference,
 }
 
 /// Wrong usage or configuration.
@@ -200,6 +343,15 @@ mod tests {
         );
         assert_eq!(parse("tcpdrop-otel run").unwrap().command, Some(Command::Run(SettingsArgs::default())));
         assert_eq!(parse("tcpdrop-otel").unwrap().command, None);
+        let record = RecordArgs {
+            output: "a".into(),
+            count: Some(3),
+            duration: Some(Duration::from_secs(90)),
+            force: true,
+            settings: SettingsArgs::default(),
+        };
+        let line = "tcpdrop-otel record -o a --count 3 --duration 1m30s --force";
+        assert_eq!(parse(line).unwrap().command, Some(Command::Record(record)));
     }
 
     #[test]

@@ -1,6 +1,7 @@
-//! `config check`: says whether the settings hold, without starting anything.
+//! `config`: whether the settings hold, which do, which there are. Nothing is started.
 
-use super::args::{ConfigCommand, SettingsArgs, usage_error};
+use super::args::{ConfigCommand, SettingsArgs, ShowArgs, usage_error};
+use crate::config::show::{REFERENCE, Setting, as_toml, effective};
 use crate::config::{Config, ConfigError, Sources, default_path, load};
 use crate::export::Signal;
 use std::io::Write;
@@ -10,6 +11,33 @@ use std::process::ExitCode;
 pub fn run(command: &ConfigCommand) -> ExitCode {
     match command {
         ConfigCommand::Check(settings) => check(settings),
+        ConfigCommand::Show(args) => show(args),
+        ConfigCommand::Reference => print(REFERENCE),
+    }
+}
+
+/// Shows the settings that hold; what is wrong goes to stderr, with status 2.
+pub fn show(args: &ShowArgs) -> ExitCode {
+    let ShowArgs { json, settings } = args;
+    match Sources::gather(settings.config.as_deref(), &settings.sets).and_then(|sources| effective(&sources))
+    {
+        Ok(settings) if *json => print(&(as_json(&settings).to_string() + "\n")),
+        Ok(settings) => print(&as_toml(&settings)),
+        Err(error) => refuse(&error),
+    }
+}
+
+fn as_json(settings: &[Setting]) -> serde_json::Value {
+    let settings = settings.iter().map(
+        |Setting { key, value, origin }| serde_json::json!({ "key": key, "value": value, "origin": origin }),
+    );
+    settings.collect()
+}
+
+fn print(text: &str) -> ExitCode {
+    match anstream::stdout().write_all(text.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => super::failed(&error),
     }
 }
 

@@ -2,10 +2,11 @@
 
 use super::classic::{self, Style};
 use crate::config::Config;
+use crate::config::model::SpanEvents;
 use crate::drop_report::{DropReport, GroupReport, SuppressedReport};
 use crate::otlp::encode::Placed;
 use crate::otlp::severity::Policy;
-use crate::otlp::{Entry, json, logs};
+use crate::otlp::{Entry, json, logs, spans};
 use crate::pipeline::Sink;
 use jiff::tz::TimeZone;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
@@ -33,11 +34,7 @@ impl Form {
 
     /// OTLP/JSON of this host's drops.
     pub fn json(config: &Config) -> Self {
-        Self::Json(Box::new(JsonForm {
-            resource: Arc::new(super::observed_resource()),
-            policy: Policy::new(&config.severity),
-            random: StdRng::from_os_rng(),
-        }))
+        Self::Json(Box::new(JsonForm::new(super::observed_resource(), config, StdRng::from_os_rng())))
     }
 }
 
@@ -49,6 +46,8 @@ pub struct JsonForm {
     pub policy: Policy,
     /// For unique ids of records.
     pub random: StdRng,
+    /// What the events of spans hold; `None` shows no spans.
+    pub span_events: Option<SpanEvents>,
 }
 
 /// The sink.
@@ -91,6 +90,12 @@ impl<W: Write> Console<W> {
 }
 
 impl JsonForm {
+    /// Records about `resource`, no spans.
+    pub fn new(resource: Resource, config: &Config, random: StdRng) -> Self {
+        let policy = Policy::new(&config.severity);
+        Self { resource: Arc::new(resource), policy, random, span_events: None }
+    }
+
     fn write(
         &mut self,
         out: &mut impl Write,
@@ -110,8 +115,16 @@ impl<W: Write> Sink for Console<W> {
         });
     }
 
-    /// A group has no line of its own: its drops have.
-    fn group(&mut self, _report: GroupReport) {}
+    /// In text a group has no line of its own: its drops have.
+    fn group(&mut self, report: GroupReport) {
+        if let Form::Json(form) = &self.form
+            && let Some(events) = form.span_events
+        {
+            let span = spans::group_span(&report, &form.policy, events);
+            let resource = form.resource.clone();
+            self.show(|out, _| out.write_all(json::lines(vec![(resource, span)])?.as_bytes()));
+        }
+    }
 
     fn suppressed(&mut self, report: SuppressedReport) {
         self.show(|out, form| match form {

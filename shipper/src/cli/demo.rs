@@ -1,26 +1,22 @@
 //! `demo`: a real drop on loopback, as text and as the OTLP record that it becomes.
 
 use super::compact_json;
-use super::console::{Console, Form};
+use super::console::{Console, Form, JsonForm};
 use crate::config::Config;
-use crate::dedup::Released;
-use crate::enrich::clock::{WallClock, boot_now};
+use crate::enrich::reason::ReasonNames;
 use crate::enrich::symbols::KernelSymbols;
 use crate::packet_drop::PacketDrop;
-use crate::pipeline::{Intake, Reporting};
 use crate::probe::{Probe, ProbeError};
-use crate::recording::Recording;
+use crate::recording::{Clock, Header, Known, ReadError, Reader, Recorder, replay};
+use crate::stack::Boundaries;
 use crate::wire;
-use rand::SeedableRng;
-use rand::rngs::StdRng;
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 
 /// A drop of this kind, for hosts where none can be made.
-pub const BUNDLED: &str = include_str!("demo_recording.json");
+pub const BUNDLED: &str = include_str!("demo_recording.jsonl");
 /// How long the drop may take to arrive.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -41,7 +37,7 @@ pub enum DemoError {
     Output(#[from] io::Error),
     /// The bundled recording is broken.
     #[error("the bundled recording cannot be read: {0}")]
-    Bundled(#[from] serde_json::Error),
+    Bundled(#[from] ReadError),
 }
 
 /// Makes a drop and shows it; without the right to, shows a recorded one and says so.
@@ -51,19 +47,19 @@ pub enum DemoError {
 pub async fn run(config: &Config, json: bool) -> Result<(), DemoError> {
     let (recording, introduction) = match capture(config).await {
         Ok((recording, port)) => {
+            let kernel = super::kernel_release();
             let introduction = format!(
-                "A connection to 127.0.0.1:{port}, where nothing listens: this kernel ({}) dropped the SYN.",
-                recording.kernel
+                "A connection to 127.0.0.1:{port}, where nothing listens: this kernel ({kernel}) dropped the SYN.",
             );
             (recording, introduction)
         }
         Err(DemoError::Probe(cause)) => {
-            let recording: Recording = serde_json::from_str(BUNDLED)?;
+            let kernel = Reader::new(BUNDLED.as_bytes())?.header().kernel.clone();
             let introduction = format!(
-                "The probe cannot run here: {cause}.\n\nSo this is a drop that was recorded on Linux {}: a SYN to a closed port.",
-                recording.kernel
+                "The probe cannot run here: {cause}.\n\nSo this is a drop that was recorded on Linux {kernel}: a SYN to a \
+                 closed port.",
             );
-            (recording, introduction)
+            (BUNDLED.as_bytes().to_vec(), introduction)
         }
         Err(error) => return Err(error),
     };
@@ -71,24 +67,24 @@ pub async fn run(config: &Config, json: bool) -> Result<(), DemoError> {
     if json {
         // Standard output is for the record alone.
         anstream::eprintln!("{introduction}");
-        return Ok(show(&recording, Form::json(config), out)?);
+        return show(&recording, config, None, out);
     }
     writeln!(out, "{introduction}\n")?;
     let classic = Form::classic(&out);
-    show(&recording, classic, &mut out)?;
+    show(&recording, config, Some(classic), &mut out)?;
     writeln!(out, "As an OTLP log record, which `tcpdrop-otel run` sends to a Collector:\n")?;
     let mut line = Vec::new();
-    show(&recording, Form::json(config), &mut line)?;
-    let record: serde_json::Value = serde_json::from_slice(&line)?;
+    show(&recording, config, None, &mut line)?;
+    let record: serde_json::Value = serde_json::from_slice(&line).map_err(io::Error::from)?;
     writeln!(out, "{}", compact_json::to_string(&record))?;
     Ok(())
 }
 
-/// A drop made on loopback, and the port that refused.
+/// The recording of a drop made on loopback, and the port that refused.
 ///
 /// # Errors
 /// See [`DemoError`].
-pub async fn capture(config: &Config) -> Result<(Recording, u16), DemoError> {
+pub async fn capture(config: &Config) -> Result<(Vec<u8>, u16), DemoError> {
     let mut probe = Probe::load(&config.probe)?;
     let mut ring = probe.take_ring()?.ok_or(DemoError::Silent)?;
     probe.attach()?;
@@ -101,7 +97,7 @@ pub async fn capture(config: &Config) -> Result<(Recording, u16), DemoError> {
                 if let Ok(drop) = wire::decode(event)
                     && is_to(&drop, port)
                 {
-                    found = Some((event.to_vec(), drop));
+                    found = Some(event.to_vec());
                 }
             });
             if let Some(event) = found {
@@ -111,10 +107,15 @@ pub async fn capture(config: &Config) -> Result<(Recording, u16), DemoError> {
     });
     let event = arrival.await.map_err(|_| DemoError::Silent)?.map_err(DemoError::Loopback)?;
     probe.detach()?;
-    let reasons = probe.reason_names().clone().into();
+    let reasons: ReasonNames = probe.reason_names().clone().into();
     let symbols = KernelSymbols::default();
-    let kernel = super::kernel_release();
-    Ok((Recording::new(kernel, WallClock::read(), &[event], &reasons, &symbols), port))
+    // Of one drop there is nothing to group, so stacks need not be cut.
+    let boundaries = Boundaries::default();
+    let known = Known { reasons: &reasons, symbols: &symbols, boundaries: &boundaries };
+    let header = Header::new(super::kernel_release(), super::observed_resource(), Clock::read());
+    let mut recorder = Recorder::start(Vec::new(), &header, known)?;
+    recorder.event(&event)?;
+    Ok((recorder.finish(Clock::read(), 0, Default::default(), &[])?, port))
 }
 
 /// Knocks at a port where nothing listens.
@@ -131,13 +132,13 @@ fn is_to(drop: &PacketDrop, port: u16) -> bool {
     drop.flow.and_then(|flow| flow.ports).is_some_and(|ports| ports.destination == port)
 }
 
-/// Sends a recording through the pipeline and shows what comes out.
-fn show(recording: &Recording, form: Form, out: impl Write) -> io::Result<()> {
-    let mut intake = Intake::new(&Config::default(), Arc::default(), Arc::default(), StdRng::from_os_rng());
-    let console = Console { out, form, remaining: None, stop: watch::Sender::new(false) };
-    let mut reporting = Reporting::new(recording.enricher(), console.start(), recording.clock().now());
-    let events = recording.events().map(|event| event.unwrap_or_default());
-    let summaries = events.filter_map(|event| intake.take(&event, boot_now(), true)).collect();
-    reporting.report(Released { summaries, windows: Vec::new() }, recording.clock());
-    if *reporting.sink.stop.borrow() { Err(io::ErrorKind::BrokenPipe.into()) } else { Ok(()) }
+/// Sends a recording through the pipeline and shows what comes out: as OTLP/JSON, or in another form.
+fn show(recording: &[u8], config: &Config, form: Option<Form>, out: impl Write) -> Result<(), DemoError> {
+    let stop = watch::Sender::new(false);
+    let console = |header: &Header, random| {
+        let json = || Form::Json(Box::new(JsonForm::new(header.resource.clone(), config, random)));
+        Console { out, form: form.unwrap_or_else(json), remaining: None, stop: stop.clone() }.start()
+    };
+    replay(&mut Reader::new(recording)?, &Config::default(), console, || false)?;
+    if *stop.borrow() { Err(io::Error::from(io::ErrorKind::BrokenPipe).into()) } else { Ok(()) }
 }

@@ -3,10 +3,14 @@
 pub mod args;
 pub mod classic;
 pub mod compact_json;
+pub mod completions;
 pub mod config;
 pub mod console;
 pub mod demo;
+pub mod doctor;
 pub mod filter_args;
+pub mod record;
+pub mod replay;
 pub mod run;
 pub mod watch;
 
@@ -51,6 +55,12 @@ pub fn main() -> ExitCode {
             args.filter.clone().apply(&mut config.filter);
             watch::run(config, args.json, args.count).await
         }),
+        Command::Record(args) => {
+            with_settings(&args.settings.clone(), async |config| record::run(config, args).await)
+        }
+        Command::Replay(args) => replay::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
+        Command::Completions { shell } => completions::run(shell),
         Command::Demo(args) => {
             with_settings(&SettingsArgs::default(), async |config| demo::run(&config, args.json).await)
         }

@@ -28,6 +28,7 @@ pub mod model;
 mod nearest;
 mod read;
 mod severity;
+pub mod show;
 mod sources;
 mod standard;
 

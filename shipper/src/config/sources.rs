@@ -48,6 +48,14 @@ impl Sources {
         Ok(Self { file, environment: environment.collect(), sets: sets.to_vec() })
     }
 
+    /// `file` and `sets` alone: nothing of the host that this runs on.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn given(file: Option<&Path>, sets: &[String]) -> Result<Self, ConfigError> {
+        Ok(Self { file: file.map(read).transpose()?, environment: Vec::new(), sets: sets.to_vec() })
+    }
+
     /// The value of an environment variable. An empty one counts as unset (OpenTelemetry specification, "Environment
     /// Variable Specification", "Empty value").
     pub(super) fn variable(&self, name: &str) -> Option<&str> {

@@ -25,7 +25,7 @@ impl WallClock {
 
     /// The wall-clock time of `moment`.
     pub fn at(self, moment: BootTime) -> UnixNanos {
-        UnixNanos((self.unix.0 + moment.0).saturating_sub(self.boot.0))
+        UnixNanos(self.unix.0.saturating_add(moment.0).saturating_sub(self.boot.0))
     }
 
     /// The wall-clock time at which this was read.

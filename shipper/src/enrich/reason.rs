@@ -13,6 +13,11 @@ impl ReasonNames {
         self.0.get(&code).cloned()
     }
 
+    /// Adds a name.
+    pub fn insert(&mut self, code: u32, name: Arc<str>) {
+        self.0.insert(code, name);
+    }
+
     /// All names, by number.
     pub fn iter(&self) -> impl Iterator<Item = (u32, &str)> {
         self.0.iter().map(|(&code, name)| (code, name.as_ref()))

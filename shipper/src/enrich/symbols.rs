@@ -4,7 +4,7 @@ use blazesym::MaybeDefault;
 use blazesym::symbolize::source::{Kernel, Source};
 use blazesym::symbolize::{Input, Symbolized, Symbolizer};
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Addresses whose symbols are remembered. Stacks of one kernel have a few thousand distinct ones.
@@ -84,17 +84,20 @@ impl SymbolSource for NoSymbols {
     }
 }
 
-/// Symbols that came with a recording, by start address.
+/// Symbols for tests, by start address.
+#[cfg(test)]
 #[derive(Clone, Debug, Default)]
-pub struct FixedSymbols(BTreeMap<u64, Arc<str>>);
+pub(crate) struct FixedSymbols(std::collections::BTreeMap<u64, Arc<str>>);
 
+#[cfg(test)]
 impl FixedSymbols {
     /// From start addresses and names.
-    pub fn new<'a>(symbols: impl IntoIterator<Item = (u64, &'a str)>) -> Self {
+    pub(crate) fn new<'a>(symbols: impl IntoIterator<Item = (u64, &'a str)>) -> Self {
         Self(symbols.into_iter().map(|(start, name)| (start, name.into())).collect())
     }
 }
 
+#[cfg(test)]
 impl SymbolSource for FixedSymbols {
     fn resolve(&self, address: u64) -> Option<Symbol> {
         let (start, name) = self.0.range(..=address).next_back()?;

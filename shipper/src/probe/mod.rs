@@ -55,6 +55,11 @@ impl Variant {
     }
 }
 
+/// Name of the program for kernels whose tracepoint has `parameters`, `__data` included.
+pub fn program_for(parameters: usize) -> Option<&'static str> {
+    Variant::for_parameters(parameters).map(|variant| variant.program)
+}
+
 /// The program in the kernel and its maps.
 pub struct Probe {
     ebpf: Ebpf,

@@ -1,0 +1,171 @@
+//! The checks that settings decide: the agent's port, its memory, the receivers.
+
+use super::check::Check;
+use crate::config::{Config, ConfigError};
+use crate::export::answer::Answer;
+use crate::export::connector::NoRegistry;
+use crate::export::route::{Route, RouteError};
+use crate::export::send::Transport;
+use crate::export::transport::OtlpTransport;
+use crate::export::{Contents, EncodedRequest, Signal};
+use crate::serve::{self, ServeError};
+use bytes::Bytes;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpStream, lookup_host};
+use tokio::time::timeout;
+
+/// Names and connections that take longer than this are called unreachable.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// Names of the checks that need settings that hold.
+const NAMES: [&str; 4] = ["health port", "spool", "logs", "traces"];
+
+/// What needs the settings, or that they don't hold.
+pub(super) async fn checks(config: Result<&Config, &ConfigError>, memory: Option<u64>) -> Vec<Check> {
+    let config = match config {
+        Ok(config) => config,
+        Err(error) => {
+            let wrong = Check::fail(
+                "configuration",
+                error.to_string(),
+                "correct it; tcpdrop-otel config check says when it holds, config reference lists all settings",
+            );
+            let skipped = NAMES.map(|name| Check::skipped(name, "needs a configuration that holds"));
+            return std::iter::once(wrong).chain(skipped).collect();
+        }
+    };
+    let (logs, traces) = tokio::join!(reach(Signal::Logs, config), reach(Signal::Traces, config));
+    let port = serve::bind(config.health.listen).map(drop);
+    vec![
+        Check::ok("configuration", "holds; tcpdrop-otel config show lists it"),
+        health_port(config.health.listen, port),
+        spool(config.spool.max_bytes, memory),
+        receiver(&logs),
+        receiver(&traces),
+    ]
+}
+
+fn health_port(address: SocketAddr, bound: Result<(), ServeError>) -> Check {
+    const NAME: &str = "health port";
+    match bound {
+        Ok(()) => Check::ok(NAME, format!("{address} is free")),
+        Err(error @ ServeError::InUse { .. }) => Check::fail(
+            NAME,
+            error.to_string(),
+            "if it is an agent that already runs, all is well; else set health.listen to a free port",
+        ),
+        Err(error) => Check::fail(NAME, error.to_string(), "set health.listen to an address that can be had"),
+    }
+}
+
+/// The agent holds at most this much, besides what it needs anyway.
+fn spool(max_bytes: u64, available: Option<u64>) -> Check {
+    const NAME: &str = "spool";
+    let mebibytes = |bytes: u64| bytes.div_ceil(1 << 20);
+    let wanted = mebibytes(max_bytes);
+    match available {
+        Some(available) if max_bytes > available / 2 => Check::warn(
+            NAME,
+            format!(
+                "may grow to {wanted} MiB in memory, of which {} MiB are available",
+                mebibytes(available)
+            ),
+            "set spool.max_bytes to less: under pressure the kernel would end the agent",
+        ),
+        Some(available) => Check::ok(
+            NAME,
+            format!("up to {wanted} MiB in memory, {} MiB are available", mebibytes(available)),
+        ),
+        None => Check::ok(NAME, format!("up to {wanted} MiB in memory")),
+    }
+}
+
+/// How far a request to a receiver came.
+#[derive(Debug)]
+pub(super) struct Reached {
+    signal: Signal,
+    name: String,
+    step: Step,
+}
+
+#[derive(Debug)]
+enum Step {
+    /// Its name has no address.
+    Unresolved(io::Error),
+    /// It does not take connections.
+    Unconnected(io::Error),
+    /// A file that it needs is missing or wrong.
+    NoRoute(RouteError),
+    /// It is not wanted.
+    NotExported,
+    /// It takes connections, and this came of an empty request.
+    Answered(Answer),
+}
+
+async fn reach(signal: Signal, config: &Config) -> Reached {
+    let name = config.export.destination(signal).name();
+    let step = match Route::of(&config.export, signal) {
+        Ok(Some(route)) => try_to_reach(signal, route).await,
+        Ok(None) => Step::NotExported,
+        Err(error) => Step::NoRoute(error),
+    };
+    Reached { signal, name, step }
+}
+
+async fn try_to_reach(signal: Signal, route: Route) -> Step {
+    let destination = &route.destination;
+    let host = destination.url.host().unwrap_or_default().trim_matches(['[', ']']);
+    let port = destination.url.port_u16().unwrap_or(if destination.is_tls() { 443 } else { 80 });
+    let late = || io::Error::from(io::ErrorKind::TimedOut);
+    let addresses: Vec<_> = match timeout(PATIENCE, lookup_host((host, port))).await.map_err(|_| late()) {
+        Ok(Ok(addresses)) => addresses.collect(),
+        Ok(Err(error)) | Err(error) => return Step::Unresolved(error),
+    };
+    match timeout(PATIENCE, TcpStream::connect(&addresses[..])).await.map_err(|_| late()) {
+        Ok(Ok(_)) => {}
+        Ok(Err(error)) | Err(error) => return Step::Unconnected(error),
+    }
+    let empty = EncodedRequest { signal, body: Bytes::new(), contents: Contents::default() };
+    Step::Answered(OtlpTransport::new(route, Arc::new(NoRegistry)).send(&empty).await)
+}
+
+/// A receiver that is away for now costs room in the spool, one that refuses costs the data.
+fn receiver(reached: &Reached) -> Check {
+    let Reached { signal, name: url, step } = reached;
+    let name = signal.name();
+    let setting = format!("export.endpoint (or export.{signal}.endpoint)");
+    match step {
+        Step::Unresolved(error) => Check::warn(
+            name,
+            format!("the host of {url} has no address: {error}"),
+            format!("check the spelling in {setting}, and this host's DNS"),
+        ),
+        Step::Unconnected(error) => Check::warn(
+            name,
+            format!("{url} takes no connections: {error}"),
+            format!(
+                "start the Collector there, let firewalls pass it, or set {setting}; until then records wait"
+            ),
+        ),
+        Step::NoRoute(error) => Check::fail(name, error.to_string(), "mend the file, or name another"),
+        Step::NotExported => Check::ok(name, format!("not exported (export.{signal}.exporter = \"none\")")),
+        Step::Answered(Answer::Accepted { .. }) => Check::ok(name, format!("{url} takes an empty request")),
+        Step::Answered(Answer::Retry { why, .. }) => Check::warn(
+            name,
+            format!("{url} does not take requests now: {why}"),
+            format!("look at the receiver's logs, and at {setting}; until then records wait"),
+        ),
+        Step::Answered(Answer::Refused { why }) => Check::fail(
+            name,
+            format!("{url} refuses requests: {why}"),
+            format!("check {setting} and export.headers: what is refused is lost"),
+        ),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+#[path = "service_tests.rs"]
+mod tests;
