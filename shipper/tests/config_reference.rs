@@ -10,7 +10,7 @@ use toml::{Table, Value};
 const REFERENCE: &str = include_str!("../../config/tcpdrop-otel.toml");
 
 /// Every key, and a value other than its default.
-const KEYS: [(&str, &str); 57] = [
+const KEYS: [(&str, &str); 62] = [
     ("filter.include.netns", "self"),
     ("filter.include.ports", "80,8000-8080"),
     ("filter.include.addresses", "10.0.0.0/8,fd00::/8"),

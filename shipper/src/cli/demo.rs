@@ -56,8 +56,7 @@ pub async fn run(config: &Config, json: bool) -> Result<(), DemoError> {
         Err(DemoError::Probe(cause)) => {
             let kernel = Reader::new(BUNDLED.as_bytes())?.header().kernel.clone();
             let introduction = format!(
-                "The probe cannot run here: {cause}.\n\nSo this is a drop that was recorded on Linux {kernel}: a SYN to a \
-                 closed port.",
+                "The probe cannot run here: {cause}.\n\nSo this is a drop that was recorded on Linux {kernel}: a SYN to a closed port.",
             );
             (BUNDLED.as_bytes().to_vec(), introduction)
         }
