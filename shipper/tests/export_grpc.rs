@@ -255,5 +255,5 @@ async fn a_receiver_of_http_1_is_told_apart() {
         .send(&request(Signal::Logs, "", 1, 1))
         .await;
     assert!(matches!(answer, Answer::Retry { .. }), "{answer:?}");
-    println!("{answer:?}");
+    assert!(why(&answer).contains("does the receiver speak HTTP/2"), "{answer:?}");
 }

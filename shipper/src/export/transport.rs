@@ -196,14 +196,15 @@ impl Transport for SignalTransport {
 
 fn explain(destination: &Destination, error: &(dyn Error + 'static)) -> String {
     let cause = deepest(error);
-    match hint(destination, &cause) {
-        Some(hint) => format!("{cause} ({hint})"),
-        None => cause,
+    let cause_text = cause.to_string();
+    match hint(destination, &cause_text, !cause.is::<ConnectError>()) {
+        Some(hint) => format!("{cause_text} ({hint})"),
+        None => cause_text,
     }
 }
 
 /// The error at the bottom, which says what happened; those above it say what was being done.
-fn deepest(mut error: &(dyn Error + 'static)) -> String {
+fn deepest<'a>(mut error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
     while let Some(source) = error.source() {
         // A connector's error says where, its source does not.
         if error.is::<ConnectError>() {
@@ -211,10 +212,10 @@ fn deepest(mut error: &(dyn Error + 'static)) -> String {
         }
         error = source;
     }
-    error.to_string()
+    error
 }
 
-fn hint(destination: &Destination, cause: &str) -> Option<&'static str> {
+fn hint(destination: &Destination, cause: &str, is_connected: bool) -> Option<&'static str> {
     let (port, is_grpc) = (destination.url.port_u16(), destination.protocol == Protocol::Grpc);
     if cause.contains("UnknownIssuer") || cause.contains("BadSignature") {
         Some(unknown_issuer(&destination.tls))
@@ -230,8 +231,9 @@ fn hint(destination: &Destination, cause: &str) -> Option<&'static str> {
         Some("4317 is by custom the port of OTLP/gRPC: export.protocol = \"grpc\", or port 4318?")
     } else if port == Some(4318) && is_grpc {
         Some("4318 is by custom the port of OTLP/HTTP: export.protocol = \"http/protobuf\", or port 4317?")
-    } else if is_grpc && cause.contains("frame with invalid size") {
-        Some("the receiver does not speak HTTP/2 on this port, which gRPC needs")
+    } else if is_grpc && is_connected {
+        // HTTP/1.1 shows as a broken frame, a broken pipe or a reset, whichever comes first.
+        Some("does the receiver speak HTTP/2 on this port, which gRPC needs?")
     } else {
         None
     }
@@ -288,18 +290,19 @@ mod tests {
     #[test]
     fn hints_fit_the_cause() {
         let hint_of =
-            |protocol, endpoint, cause| hint(&export(protocol, endpoint), cause).unwrap_or_default();
+            |protocol, endpoint, cause| hint(&export(protocol, endpoint), cause, true).unwrap_or_default();
         let (http, grpc) = (Protocol::HttpProtobuf, Protocol::Grpc);
         let issuer = "invalid peer certificate: UnknownIssuer";
         assert!(hint_of(http, "https://h", issuer).contains("that this host trusts"));
         let mut own_ca = export(http, "https://h");
         own_ca.tls.ca_file = Some("/ca".into());
-        assert!(hint(&own_ca, issuer).unwrap().contains("no CA of export.tls.ca_file"));
+        assert!(hint(&own_ca, issuer, true).unwrap().contains("no CA of export.tls.ca_file"));
         let corrupt = "received corrupt message of type InvalidContentType";
         assert!(hint_of(http, "https://h", corrupt).contains("http://"));
         assert!(hint_of(http, "http://h:4317", "connection closed").contains("4318"));
         assert!(hint_of(grpc, "http://h:4318", "connection closed").contains("4317"));
         assert_eq!(hint_of(http, "http://h:4318", "connection refused"), "");
-        assert_eq!(hint_of(grpc, "http://h:4317", "connection refused"), "");
+        assert!(hint_of(grpc, "http://h:4317", "broken pipe").contains("HTTP/2"));
+        assert_eq!(hint(&export(grpc, "http://h:4317"), "connection refused", false), None);
     }
 }
