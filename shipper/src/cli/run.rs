@@ -75,6 +75,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     let description = serde_json::json!({
         "kernel": super::kernel_release(),
         "program": probe.program_name(),
+        "capabilities": probe.capabilities(),
         "ring_bytes": config.probe.ring_bytes,
     });
     let state = AgentState::new(probe.counters(), ledger.clone(), exporter.states(), description);
@@ -88,9 +89,11 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         let policy = Policy::new(&config.severity);
         (host.enricher(), OtlpSink::new(resource, policy, config.spans, spool, random))
     };
+    let capabilities = probe.capabilities();
     let agent = Agent::start(probe, intake, make_reporting, intervals, stopped)?;
     state.attached();
     tell_manager(ServiceState::Ready);
+    tracing::info!("{capabilities}");
     tracing::info!("watching for dropped TCP packets; status at http://{status_address}/status");
 
     agent.finished().await;

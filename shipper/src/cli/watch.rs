@@ -47,6 +47,9 @@ pub async fn run(mut config: Config, json: bool, count: Option<u64>) -> Result<(
         (host.enricher(), Console { out, form, remaining: count, stop }.start())
     };
     let intervals = Intervals { flush: WINDOW, totals: WINDOW };
-    Agent::start(probe, intake, make_reporting, intervals, stopped)?.finished().await;
+    let capabilities = probe.capabilities();
+    let agent = Agent::start(probe, intake, make_reporting, intervals, stopped)?;
+    anstream::eprintln!("tcpdrop-otel: watching; {capabilities}");
+    agent.finished().await;
     Ok(())
 }
