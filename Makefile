@@ -15,7 +15,7 @@ help: ## this text
 	@echo '                  sudo systemctl daemon-reload && sudo systemctl enable --now tcpdrop-otel'
 	@echo 'Change it:        make test           (as root; without, what needs rights is skipped and counted)'
 	@echo
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 build: ## the optimised program, target/release/tcpdrop-otel
 	cargo build --release
@@ -25,6 +25,10 @@ demo: ## make a real drop, and show the record that it becomes
 
 test: setup lint ## all that CI runs; the last line counts the tests
 	@tests/run.sh
+
+test-kernels: build ## boot older and newer kernels in QEMU, and check what the program reports there (2 minutes)
+	@tests/setup.sh kernels
+	@tests/kernels/run.sh $(BINARY)
 
 setup: ## install what the tests need, and build their Collector (done once)
 	@tests/setup.sh
@@ -46,4 +50,4 @@ install: ## into PREFIX (/usr/local) below DESTDIR: program, configuration, syst
 		packaging/systemd/tcpdrop-otel.service > $(DESTDIR)$(UNITDIR)/tcpdrop-otel.service
 	chmod 644 $(DESTDIR)$(UNITDIR)/tcpdrop-otel.service
 
-.PHONY: help build demo test setup lint object install
+.PHONY: help build demo test test-kernels setup lint object install

@@ -41,7 +41,7 @@ make_initramfs() {
   local root=$work/root library applet
   mkdir -p "$root"/{bin,proc,sys,dev,tmp,etc}
   cp "$(command -v busybox)" "$root/bin/busybox"
-  for applet in sh cat echo grep head ip kill mount nc nslookup poweroff sed sleep stat stty tcpsvd timeout tr udpsvd \
+  for applet in sh cat echo grep head ip kill mount nc nslookup poweroff sed sleep stat stty timeout tr \
     uname wc wget; do
     ln -s busybox "$root/bin/$applet"
   done
@@ -70,7 +70,7 @@ check() {
   if grep -q ^FAIL "$work/$name.results"; then
     echo "-- the guest's console and the agent's words:"
     tail -n 15 "$work/$name.console" "$work/$name.qemu"
-    grep -aE '^(WATCH|RUN) ' "$lines" | tail -n 30
+    grep -aE '^(WATCH|RUN) ' "$lines" | cut -c -300 | tail -n 12
   fi
 }
 
