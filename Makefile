@@ -26,6 +26,10 @@ demo: ## make a real drop, and show the record that it becomes
 test: setup lint ## all that CI runs; the last line counts the tests
 	@tests/run.sh
 
+test-kernels: build ## boot older and newer kernels in QEMU, and check what the program reports there (2 minutes)
+	@tests/setup.sh kernels
+	@tests/kernels/run.sh $(BINARY)
+
 setup: ## install what the tests need, and build their Collector (done once)
 	@tests/setup.sh
 
@@ -49,4 +53,4 @@ install: ## into PREFIX (/usr/local) below DESTDIR: program, configuration, syst
 		packaging/systemd/tcpdrop-otel.service > $(DESTDIR)$(UNITDIR)/tcpdrop-otel.service
 	chmod 644 $(DESTDIR)$(UNITDIR)/tcpdrop-otel.service
 
-.PHONY: help build demo test setup lint object bench-footprint install
+.PHONY: help build demo test test-kernels setup lint object bench-footprint install

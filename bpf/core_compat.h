@@ -94,6 +94,10 @@ struct sock_cgroup_data {
 	struct cgroup *cgroup; /* 5.15 */
 };
 
+struct sock_cgroup_data___before_5_15 {
+	__u64 val;
+};
+
 struct sock {
 	struct sock_common __sk_common;
 	__u16 sk_protocol;
@@ -115,10 +119,17 @@ struct sk_buff {
 	__be16 protocol;
 	__u16 transport_header;
 	__u16 network_header;
+	char cb[48];
 	unsigned int tail;
 	unsigned int end;
 	unsigned char *head;
 	unsigned char *data;
+};
+
+struct tcp_skb_cb {
+	__u32 seq;
+	__u32 end_seq;
+	__u8 tcp_flags;
 };
 
 #pragma clang attribute pop
@@ -143,9 +154,19 @@ struct sk_buff {
 #define IPPROTO_DSTOPTS 60
 
 /* include/net/tcp_states.h */
+#define TCP_ESTABLISHED 1
 #define TCP_TIME_WAIT 6
+#define TCP_CLOSE 7
+#define TCP_CLOSE_WAIT 8
+#define TCP_LAST_ACK 9
 #define TCP_LISTEN 10
+#define TCP_CLOSING 11
 #define TCP_NEW_SYN_RECV 12
+
+#define TCP_FIN 0x01
+#define TCP_SYN 0x02
+#define TCP_RST 0x04
+#define TCP_ACK 0x10
 
 #define SKB_DST_PTRMASK (~1UL)
 #define DST_METADATA 0x0080

@@ -219,6 +219,19 @@ static __always_inline void flow_from_socket(const struct socket *socket, struct
 	event->present |= TCP_DROP_HAS_PORTS;
 }
 
+/* The cgroup that the socket was made in. */
+static __always_inline struct cgroup *cgroup_of(struct sock *sock)
+{
+	if (FIELD_EXISTS(sock->sk_cgrp_data.cgroup))
+		return READ(sock->sk_cgrp_data.cgroup);
+	/* Two flags in the pointer: with the first it is none, but a class of cgroup v1. */
+	struct sock_cgroup_data___before_5_15 *data = (void *)__builtin_preserve_access_index(&sock->sk_cgrp_data);
+	if (!FIELD_EXISTS(data->val))
+		return NULL;
+	__u64 tagged = READ(data->val);
+	return tagged & 1 ? NULL : (void *)(tagged & ~3ULL);
+}
+
 static __always_inline void describe_socket(const struct socket *socket, struct tcp_drop_event *event)
 {
 	struct sock *sock = socket->sock;
@@ -232,9 +245,9 @@ static __always_inline void describe_socket(const struct socket *socket, struct 
 	event->socket_cookie = READ(sock->__sk_common.skc_cookie.counter);
 	if (event->socket_cookie)
 		event->present |= TCP_DROP_HAS_SOCKET_COOKIE;
-	if (!is_full(socket->state) || !FIELD_EXISTS(sock->sk_cgrp_data.cgroup))
+	if (!is_full(socket->state))
 		return;
-	struct cgroup *cgroup = READ(sock->sk_cgrp_data.cgroup);
+	struct cgroup *cgroup = cgroup_of(sock);
 	struct kernfs_node *node = cgroup ? READ(cgroup->kn) : NULL;
 	event->socket_cgroup = node ? READ(node->id) : 0;
 	if (event->socket_cgroup)

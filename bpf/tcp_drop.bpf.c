@@ -7,6 +7,7 @@
 #include "place.h"
 #include "accounts.h"
 #include "filter.h"
+#include "without_reason.h"
 
 #define FRAME_SIZE sizeof(__u64)
 
@@ -28,6 +29,10 @@ struct {
 	__type(key, __u32);
 	__type(value, struct scratch);
 } scratches SEC(".maps");
+
+/* Stack frames above the caller of a function that is entered: this program,
+ * its trampoline, the function. */
+#define TCP_DROP_ENTRY_FRAMES 3
 
 /* Most stack frames that are sent. */
 const volatile __u32 stack_depth = TCP_DROP_STACK_DEPTH;
@@ -166,7 +171,46 @@ int kfree_skb_rx_sk(__u64 *ctx)
 SEC("tp_btf/kfree_skb")
 int kfree_skb_reason(__u64 *ctx)
 {
-	return on_drop(ctx, (struct sk_buff *)ctx[0], ctx[1], ctx[2], true, NULL);
+	volatile __u32 *flag = enter();
+	if (!flag)
+		return 0;
+	on_drop(ctx, (struct sk_buff *)ctx[0], ctx[1], ctx[2], true, NULL);
+	leave(flag);
+	return 0;
+}
+
+/* 5.10 to 5.16. */
+SEC("tp_btf/kfree_skb")
+int kfree_skb_bare(__u64 *ctx)
+{
+	struct sk_buff *skb = (struct sk_buff *)ctx[0];
+	volatile __u32 *flag = enter();
+	if (!flag)
+		return 0;
+	if (!is_ordinary_free(skb, ctx[1]))
+		on_drop(ctx, skb, ctx[1], 0, false, NULL);
+	leave(flag);
+	return 0;
+}
+
+/* 5.10 to 5.16, where the compiler kept the function: it frees past the
+ * tracepoint. The drop site is its caller. */
+SEC("fentry/tcp_drop")
+int tcp_drop_entry(__u64 *ctx)
+{
+	struct sock *sk = NULL;
+	struct sk_buff *skb = (struct sk_buff *)ctx[1];
+	__u64 caller = 0;
+	volatile __u32 *flag = enter();
+	if (!flag)
+		return 0;
+	bpf_probe_read_kernel(&sk, sizeof(sk), &ctx[0]);
+	if (!is_used_up(sk, skb)) {
+		bpf_get_stack(ctx, &caller, sizeof(caller), TCP_DROP_ENTRY_FRAMES);
+		on_drop(ctx, skb, caller, 0, false, sk);
+	}
+	leave(flag);
+	return 0;
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -85,6 +85,7 @@ struct tcp_drop_ledger {
 	__u64 suppressed;
 	__u64 ring_lost;
 	__u64 admitted;
+	__u64 missed; /* beside it: the program was running on this CPU */
 };
 
 /* The same per drop site and reason, per CPU. A slot is free while `site` is 0;

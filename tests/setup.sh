@@ -1,6 +1,7 @@
 #!/bin/bash
-# setup.sh: installs what the tests need beyond Rust, on Debian and Ubuntu, and builds their Collector. Quick when all
-# is there. What cannot be had is said; the tests that need it are skipped.
+# setup.sh [kernels]: installs what the tests need beyond Rust, on Debian and Ubuntu, and builds their Collector; with
+# `kernels` what booting other kernels needs instead. Quick when all is there. What cannot be had is said; the tests that
+# need it are skipped.
 set -euo pipefail
 cd "$(dirname "$0")"
 export PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin:/usr/local/go/bin"
@@ -14,6 +15,14 @@ ip iproute2
 nft nftables
 setpriv util-linux
 unshare util-linux
+'
+
+needed_to_boot='
+busybox busybox-static
+cpio cpio
+jq jq
+qemu-system-x86_64 qemu-system-x86
+strip binutils
 '
 
 missing_packages() {
@@ -49,8 +58,11 @@ build_collector() {
   fi
 }
 
+if [ "${1:-}" = kernels ]; then
+  needed=$needed_to_boot
+fi
 packages=$(missing_packages)
 if [ -n "$packages" ]; then
   install_packages "$packages"
 fi
-build_collector
+[ "${1:-}" = kernels ] || build_collector

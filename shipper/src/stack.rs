@@ -12,14 +12,16 @@ use twox_hash::XxHash3_64;
 
 /// Whether `symbol` belongs to the tracing of a drop or to the functions that free a packet, rather than to its drop site.
 pub fn is_tracing(symbol: &str) -> bool {
-    const NAMES: [&str; 7] = [
+    const NAMES: [&str; 9] = [
         "__traceiter_kfree_skb",
         "__kfree_skb",
         "kfree_skb",
         "kfree_skb_reason",
+        "kfree_skb_list",
         "kfree_skb_list_reason",
         "sk_skb_reason_drop",
         "__sk_skb_reason_drop",
+        "tcp_drop",
     ];
     const PREFIXES: [&str; 5] =
         ["bpf_prog_", "bpf_trace_run", "bpf_trampoline_", "__bpf_trace_", "trace_event_raw_event_"];
@@ -55,7 +57,7 @@ impl Boundaries {
     /// # Errors
     /// When the file cannot be read.
     pub fn from_kernel() -> io::Result<Self> {
-        Self::read(io::BufReader::new(std::fs::File::open("/proc/kallsyms")?))
+        Self::read(kallsyms()?)
     }
 
     /// Symbols may come in any order; each ends where the next one begins.
@@ -143,6 +145,27 @@ pub fn shipped_hash<'a>(symbols: impl Iterator<Item = Option<&'a str>>) -> Optio
         text.push('\n');
     }
     (!text.is_empty()).then(|| XxHash3_64::oneshot(text.as_bytes()))
+}
+
+/// Where the kernel has the function `name`; empty if it has none, or hides its addresses.
+///
+/// # Errors
+/// When `/proc/kallsyms` cannot be read.
+pub fn function_range(name: &str) -> io::Result<Range<u64>> {
+    let mut starts = Vec::new();
+    let mut found = Vec::new();
+    for_each_symbol(kallsyms()?, |address, symbol| {
+        starts.push(address);
+        if symbol == name {
+            found.push(address);
+        }
+    })?;
+    starts.sort_unstable();
+    Ok(ranges(found, &starts).first().cloned().unwrap_or(0..0))
+}
+
+fn kallsyms() -> io::Result<impl BufRead> {
+    Ok(io::BufReader::new(std::fs::File::open("/proc/kallsyms")?))
 }
 
 fn for_each_symbol(mut kallsyms: impl BufRead, mut visit: impl FnMut(u64, &str)) -> io::Result<()> {

@@ -82,6 +82,7 @@ pub struct TcpDropLedger {
     pub suppressed: u64,
     pub ring_lost: u64,
     pub admitted: u64,
+    pub missed: u64,
 }
 
 /// `struct tcp_drop_site`

@@ -88,7 +88,7 @@ fn structs_lie_in_memory_as_in_the_object() {
     check(
         "tcp_drop_ledger",
         size_of::<TcpDropLedger>(),
-        members!(TcpDropLedger: seen, filtered, own, suppressed, ring_lost, admitted),
+        members!(TcpDropLedger: seen, filtered, own, suppressed, ring_lost, admitted, missed),
     );
     check(
         "tcp_drop_site",

@@ -95,6 +95,7 @@ pub async fn run(mut config: Config, sources: Sources, file: Option<PathBuf>) ->
     let description = serde_json::json!({
         "kernel": super::kernel_release(),
         "program": probe.program_name(),
+        "capabilities": probe.capabilities(),
         "ring_bytes": config.probe.ring_bytes,
     });
     let pulse = Pulse::default();
@@ -131,10 +132,12 @@ pub async fn run(mut config: Config, sources: Sources, file: Option<PathBuf>) ->
     };
     // Every plain HTTP exchange leaves a drop behind (a FIN purged at close): requests for /status must not make records.
     probe.own_ports().register(status_address.port(), 0)?;
+    let capabilities = probe.capabilities();
     let agent = Agent::start(probe, intake, make_reporting, intervals, live, stopped, pulse)?;
     let reloading = tokio::spawn(reloader.on_hangup(hangups));
     state.attached();
     tell_manager(ServiceState::Ready);
+    tracing::info!("{capabilities}");
     tracing::info!("watching for dropped TCP packets; status at http://{status_address}/status");
 
     let end = agent.finished().await;

@@ -52,6 +52,8 @@ pub async fn run(mut config: Config, json: bool, count: Option<u64>) -> Result<(
         (host.enricher(), Console { out, form, remaining: count, stop }.start())
     };
     let intervals = Intervals { flush: WINDOW, totals: WINDOW };
+    let capabilities = probe.capabilities();
     let agent = Agent::start(probe, intake, make_reporting, intervals, live, stopped, Pulse::default())?;
+    anstream::eprintln!("tcpdrop-otel: watching; {capabilities}");
     Ok(agent.finished().await?)
 }

@@ -17,7 +17,7 @@ pub struct Counters {
 struct Maps {
     ledger: PerCpuArray<MapData, TcpDropLedger>,
     sites: PerCpuArray<MapData, TcpDropSite>,
-    program: OwnedFd,
+    programs: Vec<OwnedFd>,
     has_reason: bool,
 }
 
@@ -47,13 +47,13 @@ impl Counters {
     pub(super) fn new(
         ledger: Map,
         sites: Map,
-        program: OwnedFd,
+        programs: Vec<OwnedFd>,
         has_reason: bool,
     ) -> Result<Self, ProbeError> {
         let maps = Maps {
             ledger: PerCpuArray::try_from(ledger)?,
             sites: PerCpuArray::try_from(sites)?,
-            program,
+            programs,
             has_reason,
         };
         Ok(Self { maps: Arc::new(maps) })
@@ -72,11 +72,13 @@ impl Counters {
             suppressed: sum.suppressed + cpu.suppressed,
             ring_lost: sum.ring_lost + cpu.ring_lost,
             admitted: sum.admitted + cpu.admitted,
-            missed: 0,
+            missed: sum.missed + cpu.missed,
         });
-        let path = format!("/proc/thread-self/fdinfo/{}", self.maps.program.as_raw_fd());
-        let fdinfo = std::fs::read_to_string(path).map_err(ProbeError::FileDescriptor)?;
-        counts.missed = recursion_misses(&fdinfo);
+        for program in &self.maps.programs {
+            let path = format!("/proc/thread-self/fdinfo/{}", program.as_raw_fd());
+            let fdinfo = std::fs::read_to_string(path).map_err(ProbeError::FileDescriptor)?;
+            counts.missed += recursion_misses(&fdinfo);
+        }
         Ok(counts)
     }
 
@@ -108,7 +110,7 @@ fn add_slot(sums: &mut Sums, is_rest: bool, slot: &TcpDropSite, has_reason: bool
     sum.ring_lost += slot.ring_lost;
 }
 
-/// Kernels before 5.12 do not count them.
+/// Runs that the kernel left out. Where it leaves out none, the program counts what it leaves out itself.
 fn recursion_misses(fdinfo: &str) -> u64 {
     fdinfo
         .lines()

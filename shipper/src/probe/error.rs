@@ -34,8 +34,8 @@ pub enum ProbeError {
     Btf(BtfError),
     /// The tracepoint lacks what the program needs.
     #[error(
-        "this kernel ({release}) is too old: its tracepoint kfree_skb does not say why a packet is dropped, which \
-         Linux does from 5.17 on"
+        "this kernel ({release}) is too old: its tracepoint kfree_skb does not have the arguments that \
+         it has from Linux 5.10 on"
     )]
     TooOld {
         /// Release of the running kernel.

@@ -9,51 +9,43 @@ mod error;
 mod filters;
 mod own_ports;
 mod ring;
+mod variant;
 
 pub use counters::{Counters, SiteCount};
 pub use error::ProbeError;
 pub use filters::Filters;
 pub use own_ports::OwnPorts;
 pub use ring::Ring;
+pub use variant::Capabilities;
 
 use crate::btf::{self, Btf};
 use crate::config::model;
 use crate::filter::{Filter, FilterReport};
+use crate::stack;
 use aya::maps::{MapData, RingBuf};
-use aya::programs::{BtfTracePoint, tp_btf::BtfTracePointLinkId};
+use aya::programs::{
+    BtfTracePoint, FEntry, ProgramError, ProgramFd, fentry::FEntryLinkId, tp_btf::BtfTracePointLinkId,
+};
 use aya::{Ebpf, EbpfLoader};
 use error::Step;
 use rustix::thread::{MembarrierCommand, membarrier};
 use std::collections::BTreeMap;
-use std::os::fd::AsFd;
+use std::ops::Range;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
+use variant::Variant;
 
 static OBJECT: &[u8] =
     aya::include_bytes_aligned!(concat!(env!("CARGO_MANIFEST_DIR"), "/../bpf/tcp_drop.bpf.o"));
 
 const TRACEPOINT: &str = "kfree_skb";
 
-/// A program of the object, for kernels whose tracepoint has its arguments.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Variant {
-    program: &'static str,
-    /// Parameters of `btf_trace_kfree_skb`, `__data` included.
-    parameters: usize,
-    has_reason: bool,
-}
-
-/// Best first. A kernel runs each that wants no more than it passes.
-const VARIANTS: [Variant; 2] = [
-    Variant { program: "kfree_skb_rx_sk", parameters: 5, has_reason: true },
-    Variant { program: "kfree_skb_reason", parameters: 4, has_reason: true },
-];
-
-impl Variant {
-    fn for_parameters(parameters: usize) -> Option<Self> {
-        VARIANTS.into_iter().find(|variant| variant.parameters <= parameters)
-    }
-}
+/// Frees past the tracepoint on kernels without reasons.
+const DROP_FUNCTION: &str = "tcp_drop";
+const DROP_FUNCTION_PROGRAM: &str = "tcp_drop_entry";
+/// Frees the parts of a merged packet, whatever became of it.
+const LIST_FREE_FUNCTION: &str = "kfree_skb_list";
 
 /// Name of the program for kernels whose tracepoint has `parameters`, `__data` included.
 pub fn program_for(parameters: usize) -> Option<&'static str> {
@@ -64,7 +56,9 @@ pub fn program_for(parameters: usize) -> Option<&'static str> {
 pub struct Probe {
     ebpf: Ebpf,
     variant: Variant,
+    capabilities: Capabilities,
     link: Option<BtfTracePointLinkId>,
+    function_link: Option<FEntryLinkId>,
     ring: Option<RingBuf<MapData>>,
     counters: Counters,
     own_ports: OwnPorts,
@@ -89,30 +83,41 @@ impl Probe {
         let aya_btf = aya::Btf::from_sys_fs().map_err(|error| ProbeError::of_load(error.into(), settings))?;
         let agent_netns = current_netns().map_err(ProbeError::Namespace)?;
         let stack_depth = u32::from(settings.stack_depth);
+        let list_free = if variant.has_reason { 0..0 } else { function_range(LIST_FREE_FUNCTION) };
         let mut ebpf = EbpfLoader::new()
             .btf(Some(&aya_btf))
             .override_global("agent_netns", &agent_netns, true)
             .override_global("stack_depth", &stack_depth, true)
+            .override_global("list_free_start", &list_free.start, true)
+            .override_global("list_free_end", &list_free.end, true)
             .map_max_entries("ring", settings.ring_bytes)
             .load(OBJECT)
             .map_err(|error| ProbeError::of_load(error, settings))?;
 
         let program = program(&mut ebpf, variant)?;
         program.load(TRACEPOINT, &aya_btf).map_err(|error| ProbeError::of_program(error, Step::Load))?;
-        let program_fd = program
-            .fd()
-            .map_err(|error| ProbeError::of_program(error, Step::Load))?
-            .as_fd()
-            .try_clone_to_owned()
-            .map_err(ProbeError::FileDescriptor)?;
+        let mut programs = vec![descriptor(program.fd())?];
+        let mut capabilities = variant.capabilities();
+        if !variant.has_reason {
+            let function_program = function_program(&mut ebpf)?;
+            match function_program.load(DROP_FUNCTION, &aya_btf) {
+                Ok(()) => {
+                    programs.push(descriptor(function_program.fd())?);
+                    capabilities.socket_drops = true;
+                }
+                Err(error) => tracing::debug!(%error, "{DROP_FUNCTION} cannot be watched"),
+            }
+        }
 
         let ledger = take_map(&mut ebpf, "ledger")?;
         let sites = take_map(&mut ebpf, "sites")?;
         Ok(Self {
             variant,
+            capabilities,
             link: None,
+            function_link: None,
             ring: Some(RingBuf::try_from(take_map(&mut ebpf, "ring")?)?),
-            counters: Counters::new(ledger, sites, program_fd, variant.has_reason)?,
+            counters: Counters::new(ledger, sites, programs, variant.has_reason)?,
             own_ports: OwnPorts::new(take_map(&mut ebpf, "own_ports")?, agent_netns)?,
             filters: Filters::new(&mut ebpf, reason_names.clone(), agent_netns)?,
             reason_names,
@@ -129,6 +134,10 @@ impl Probe {
             let attached = program(&mut self.ebpf, self.variant)?.attach();
             self.link = Some(attached.map_err(|error| ProbeError::of_program(error, Step::Attach))?);
         }
+        if self.watches_function() && self.function_link.is_none() {
+            let attached = function_program(&mut self.ebpf)?.attach();
+            self.function_link = Some(attached.map_err(|error| ProbeError::of_program(error, Step::Attach))?);
+        }
         Ok(())
     }
 
@@ -137,6 +146,10 @@ impl Probe {
     /// # Errors
     /// If the kernel refuses.
     pub fn detach(&mut self) -> Result<(), ProbeError> {
+        if let Some(link) = self.function_link.take() {
+            let detached = function_program(&mut self.ebpf)?.detach(link);
+            detached.map_err(|error| ProbeError::of_program(error, Step::Detach))?;
+        }
         let Some(link) = self.link.take() else { return Ok(()) };
         let detached = program(&mut self.ebpf, self.variant)?.detach(link);
         detached.map_err(|error| ProbeError::of_program(error, Step::Detach))?;
@@ -183,6 +196,15 @@ impl Probe {
         self.variant.program
     }
 
+    /// What this kernel lets the probe tell.
+    pub fn capabilities(&self) -> Capabilities {
+        self.capabilities
+    }
+
+    fn watches_function(&self) -> bool {
+        !self.variant.has_reason && self.capabilities.socket_drops
+    }
+
     /// This kernel's drop reasons, by number: see [`btf::reason_names`].
     pub fn reason_names(&self) -> &BTreeMap<u32, String> {
         &self.reason_names
@@ -200,6 +222,25 @@ fn program(ebpf: &mut Ebpf, variant: Variant) -> Result<&mut BtfTracePoint, Prob
     program.try_into().map_err(|_| ProbeError::Object(variant.program))
 }
 
+fn function_program(ebpf: &mut Ebpf) -> Result<&mut FEntry, ProbeError> {
+    let program = ebpf.program_mut(DROP_FUNCTION_PROGRAM).ok_or(ProbeError::Object(DROP_FUNCTION_PROGRAM))?;
+    program.try_into().map_err(|_| ProbeError::Object(DROP_FUNCTION_PROGRAM))
+}
+
+/// A descriptor of a loaded program that outlives its handle.
+fn descriptor(program: Result<&ProgramFd, ProgramError>) -> Result<OwnedFd, ProbeError> {
+    let program = program.map_err(|error| ProbeError::of_program(error, Step::Load))?;
+    program.as_fd().try_clone_to_owned().map_err(ProbeError::FileDescriptor)
+}
+
+/// Where a kernel function is; empty where the kernel does not have it or hides its addresses.
+fn function_range(name: &str) -> Range<u64> {
+    stack::function_range(name).unwrap_or_else(|error| {
+        tracing::debug!(%error, "kernel symbols cannot be read");
+        0..0
+    })
+}
+
 fn take_map(ebpf: &mut Ebpf, name: &'static str) -> Result<aya::maps::Map, ProbeError> {
     ebpf.take_map(name).ok_or(ProbeError::Object(name))
 }
@@ -208,18 +249,4 @@ fn take_map(ebpf: &mut Ebpf, name: &'static str) -> Result<aya::maps::Map, Probe
 fn current_netns() -> std::io::Result<u32> {
     let inode = std::fs::metadata("/proc/thread-self/ns/net")?.ino();
     u32::try_from(inode).map_err(std::io::Error::other)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_variant_takes_as_many_arguments_as_the_kernel_passes() {
-        let program = |parameters| Variant::for_parameters(parameters).map(|variant| variant.program);
-        assert_eq!(program(3), None);
-        assert_eq!(program(4), Some("kfree_skb_reason"));
-        assert_eq!(program(5), Some("kfree_skb_rx_sk"));
-        assert_eq!(program(6), Some("kfree_skb_rx_sk"));
-    }
 }
