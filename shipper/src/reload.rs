@@ -7,7 +7,10 @@ use crate::config::model::{self, Config};
 use crate::config::{ConfigError, SourceFile, Sources, key_paths, load};
 use crate::probe::{Filters, ProbeError};
 use crate::telemetry;
+use serde::Serialize;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::signal::unix::Signal;
 use tokio::sync::watch;
 use toml::{Table, Value};
@@ -131,8 +134,34 @@ pub enum ReloadError {
     Filter(#[from] ProbeError),
 }
 
+/// How often the configuration was read again, for `/status`.
+#[derive(Debug, Default)]
+pub struct Reloads {
+    applied: AtomicU64,
+    refused: AtomicU64,
+}
+
+/// [`Reloads`] at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ReloadCounts {
+    /// What it said is in force.
+    pub applied: u64,
+    /// It was wrong, and nothing changed.
+    pub refused: u64,
+}
+
+impl Reloads {
+    /// The counts now.
+    pub fn counts(&self) -> ReloadCounts {
+        let [applied, refused] = [&self.applied, &self.refused].map(|count| count.load(Ordering::Relaxed));
+        ReloadCounts { applied, refused }
+    }
+}
+
 /// Reads the configuration again, and hands on what can change.
 pub struct Reloader {
+    /// Counts what is done.
+    pub reloads: Arc<Reloads>,
     /// The file that was named.
     pub file: Option<PathBuf>,
     /// What is in force.
@@ -149,7 +178,10 @@ impl Reloader {
     /// Reloads at each SIGHUP, and says what came of it.
     pub async fn on_hangup(mut self, mut hangups: Signal) {
         while hangups.recv().await.is_some() {
-            match self.reload() {
+            let reload = self.reload();
+            let count = if reload.is_ok() { &self.reloads.applied } else { &self.reloads.refused };
+            count.fetch_add(1, Ordering::Relaxed);
+            match reload {
                 Ok(reload) => self.say(&reload),
                 Err(ReloadError::Config(ConfigError { problems })) => {
                     for problem in problems {

@@ -5,6 +5,7 @@ use crate::enrich::clock::boot_now;
 use crate::export::send::ExportStates;
 use crate::ledger::{KernelCounts, Ledger, Snapshot};
 use crate::probe::Counters;
+use crate::reload::Reloads;
 use crate::serve::{NotReady, Status, StatusSource};
 use crate::telemetry::metrics::prometheus_text;
 use prometheus::Registry;
@@ -31,6 +32,7 @@ pub struct AgentState {
     export: ExportStates,
     probe: serde_json::Value,
     slack: u64,
+    reloads: Arc<Reloads>,
     pulse: Pulse,
     patience: Duration,
     metrics: Registry,
@@ -39,6 +41,7 @@ pub struct AgentState {
 impl AgentState {
     /// Of an agent whose probe is not attached yet.
     pub fn new(
+        reloads: Arc<Reloads>,
         counters: Counters,
         ledger: Arc<Ledger>,
         export: ExportStates,
@@ -55,6 +58,7 @@ impl AgentState {
             export,
             probe,
             slack: live_slack(),
+            reloads,
             pulse,
             patience: batch_interval + STILL,
             metrics: Registry::new(),
@@ -106,6 +110,7 @@ impl StatusSource for AgentState {
             version: env!("CARGO_PKG_VERSION"),
             uptime_seconds: self.started.elapsed().as_secs(),
             ledger: self.ledger.snapshot(|| self.kernel(), self.slack),
+            reloads: self.reloads.counts(),
             export: self.export.snapshot(),
             probe: self.probe.clone(),
         }

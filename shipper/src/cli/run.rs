@@ -15,7 +15,7 @@ use crate::ledger::Ledger;
 use crate::otlp::severity::Policy;
 use crate::pipeline::Intake;
 use crate::probe::{Probe, ProbeError};
-use crate::reload::{Live, Reloader};
+use crate::reload::{Live, Reloader, Reloads};
 use crate::serve::sd_notify::{self, ServiceState};
 use crate::serve::{self, ServeError};
 use crate::state::AgentState;
@@ -75,7 +75,9 @@ pub async fn run(mut config: Config, sources: Sources, file: Option<PathBuf>) ->
     let probe = Probe::load(&config.probe)?;
     probe.set_filter(&config.filter)?.warning().inspect(|warning| tracing::warn!("{warning}"));
     let (sender, live) = watch::channel(Live::from(&config));
+    let reloads = Arc::new(Reloads::default());
     let reloader = Reloader {
+        reloads: reloads.clone(),
         file,
         sources,
         log_level: config.telemetry.log_level,
@@ -100,6 +102,7 @@ pub async fn run(mut config: Config, sources: Sources, file: Option<PathBuf>) ->
     });
     let pulse = Pulse::default();
     let state = AgentState::new(
+        reloads,
         probe.counters(),
         ledger.clone(),
         exporter.states(),

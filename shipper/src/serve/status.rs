@@ -2,6 +2,7 @@
 
 use crate::export::send::ExportSnapshot;
 use crate::ledger::Snapshot;
+use crate::reload::ReloadCounts;
 use serde::Serialize;
 
 /// Knows how the agent is. Asked by each request, so it must be quick.
@@ -30,6 +31,8 @@ pub struct Status {
     pub uptime_seconds: u64,
     /// Where each drop is.
     pub ledger: Snapshot,
+    /// How often the configuration was read again.
+    pub reloads: ReloadCounts,
     /// How the export goes.
     pub export: ExportSnapshot,
     /// What the kernel side tells about itself: program variant, kernel, sizes.
