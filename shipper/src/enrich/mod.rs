@@ -151,14 +151,20 @@ impl Enricher {
     }
 
     /// The stack from the drop site on. A site that the kernel's walk missed is put in front.
+    ///
+    /// Now and then the kernel walks no stack at all: its buffers for that are few, and another tracer that was
+    /// interrupted may hold them (`get_callchain_entry` in kernel/events/callchain.c). Then the site is all there is, and
+    /// a hash of it would pass for that of a whole stack.
     fn named_stack(&self, drop: &PacketDrop) -> NamedStack {
         let walked = self.boundaries.from_site(&drop.stack, drop.site);
         let missing = (walked.first() != Some(&drop.site)).then_some(drop.site);
         let frames: Vec<Frame> = missing.iter().chain(walked).map(|&address| self.frame(address)).collect();
+        let not_walked = drop.stack.is_empty();
+        let names = frames.iter().map(|frame| frame.symbol.as_deref());
         NamedStack {
-            hash: stack::shipped_hash(frames.iter().map(|frame| frame.symbol.as_deref())),
+            hash: if not_walked { None } else { stack::shipped_hash(names) },
             frames,
-            truncated: drop.stack_truncated,
+            truncated: drop.stack_truncated || not_walked,
         }
     }
 
@@ -228,6 +234,13 @@ mod tests {
     fn a_site_that_the_walk_missed_is_put_in_front() {
         let facts = enricher().facts(&drop_with(0x110, &[0x204]));
         assert_eq!(names(&facts.stack), [Some("tcp_v4_rcv"), Some("ip_rcv")]);
+    }
+
+    #[test]
+    fn a_stack_that_was_not_walked_is_the_site_and_said_to_be_cut() {
+        let facts = enricher().facts(&drop_with(0x110, &[]));
+        assert_eq!(names(&facts.stack), [Some("tcp_v4_rcv")]);
+        assert_eq!((facts.stack.hash, facts.stack.truncated), (None, true));
     }
 
     #[test]
