@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 use std::time::Duration;
-use tcpdrop_otel::config::model::{Compression, Level, Protocol, SignalExporter};
+use tcpdrop_otel::config::model::{Compression, Level, MetricsExporter, Protocol, SignalExporter};
 use tcpdrop_otel::config::{Config, SourceFile, Sources, load};
 use tcpdrop_otel::export::Signal;
 use tcpdrop_otel::export::destination::Destination;
@@ -129,6 +129,8 @@ fn signals_can_be_left_out() {
     assert_eq!(exporters(&[disabled, ("OTEL_LOGS_EXPORTER", "otlp")], &[]), (none, none));
     assert_eq!(exporters(&[disabled], &["export.logs.exporter=otlp"]), (otlp, none));
     assert_eq!(exporters(&[("OTEL_SDK_DISABLED", "false")], &[]), (otlp, otlp));
+    let own = load(&sources("", &[disabled], &[])).unwrap().telemetry;
+    assert_eq!((own.metrics, own.otlp_logs), (MetricsExporter::None, false));
 }
 
 #[test]

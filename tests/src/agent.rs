@@ -80,6 +80,7 @@ pub fn public_copy(directory: &Path) -> PathBuf {
 pub struct Options<'a> {
     endpoint: String,
     settings: Vec<String>,
+    environment: Vec<(String, String)>,
     config: String,
     namespace: Option<&'a Namespace>,
     capabilities: Option<Vec<String>>,
@@ -92,6 +93,7 @@ impl<'a> Options<'a> {
         Self {
             endpoint: endpoint.to_owned(),
             settings: vec!["dedup.window=1s".to_owned(), "export.batch_interval=100ms".to_owned()],
+            environment: Vec::new(),
             config: String::new(),
             namespace: None,
             capabilities: None,
@@ -109,6 +111,13 @@ impl<'a> Options<'a> {
     #[must_use]
     pub fn config(mut self, text: &str) -> Self {
         text.clone_into(&mut self.config);
+        self
+    }
+
+    /// With a variable of the environment.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
         self
     }
 
@@ -138,7 +147,7 @@ impl<'a> Options<'a> {
         };
         command.arg("run").arg("--config").arg(&config).arg("--set").arg(format!("health.listen={health}"));
         command.args(self.settings.iter().flat_map(|setting| ["--set", setting.as_str()]));
-        command.env("OTEL_EXPORTER_OTLP_ENDPOINT", &self.endpoint);
+        command.env("OTEL_EXPORTER_OTLP_ENDPOINT", &self.endpoint).envs(self.environment);
         let process = Process::start(command, self.namespace, &directory.path().join("agent.txt"));
         let mut agent = Agent { process, health, config, namespace: self.namespace, _directory: directory };
         wait_for("the agent to be ready", || agent.is_ready().then_some(()));

@@ -2,7 +2,7 @@
 
 use super::error::{ConfigError, Origin, Problem};
 use super::keys::{KEYS, Key, is_section, sections};
-use super::model::{Config, SignalExporter};
+use super::model::{Config, MetricsExporter, SignalExporter};
 use super::nearest::{hint, nearest};
 use super::read::Given;
 use super::sources::{SourceFile, Sources};
@@ -72,6 +72,8 @@ impl Loader {
             Ok(true) => {
                 self.config.export.logs.exporter = SignalExporter::None;
                 self.config.export.traces.exporter = SignalExporter::None;
+                self.config.telemetry.metrics = MetricsExporter::None;
+                self.config.telemetry.otlp_logs = false;
             }
             Ok(false) => {}
             Err(what) => self.problems.push(Problem { origin: Origin::Environment, what }),

@@ -1,5 +1,5 @@
 //! OTLP over gRPC: a call with one message each way, which is an HTTP/2 request with five bytes before its body
-//! (grpc.io, "gRPC over HTTP2"). `docs/decisions/0006-grpc-by-the-same-client.md` says why there is no more to it.
+//! (grpc.io, "gRPC over HTTP2"). `docs/decisions/grpc-by-the-same-client.md` says why there is no more to it.
 
 use super::destination::Destination;
 use crate::config::model::Compression;
