@@ -13,6 +13,7 @@ pub mod enrich;
 pub mod export;
 pub mod filter;
 pub mod ledger;
+pub mod memory;
 pub mod otlp;
 pub mod packet_drop;
 pub mod pipeline;

@@ -12,6 +12,7 @@ use crate::export::spool::memory::MemorySpool;
 use crate::export::spool::{Evicted, Spool};
 use crate::export::transport::SignalTransport;
 use crate::ledger::Ledger;
+use crate::memory;
 use crate::otlp::severity::Policy;
 use crate::pipeline::Intake;
 use crate::probe::{Probe, ProbeError};
@@ -73,6 +74,7 @@ pub async fn run(mut config: Config, sources: Sources, file: Option<PathBuf>) ->
     let status_address = listener.address();
 
     let probe = Probe::load(&config.probe)?;
+    memory::give_back();
     probe.set_filter(&config.filter)?.warning().inspect(|warning| tracing::warn!("{warning}"));
     let (sender, live) = watch::channel(Live::from(&config));
     let reloads = Arc::new(Reloads::default());
