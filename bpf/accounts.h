@@ -29,12 +29,17 @@ struct {
 
 /* Namespace of the agent. */
 const volatile __u32 agent_netns = 0;
+/* Where the agent serves its status; version 0 is any address of it. */
+const volatile __u16 status_port = 0;
+const volatile __u8 status_ip_version = 0;
+const volatile __u8 status_address[16] = {};
 
 /* The slot of (site, reason), taken if need be; the last one if there is none. */
 static __always_inline struct tcp_drop_site *site_slot(__u64 site, __u32 reason)
 {
 	__u32 hash = ((site >> 2 ^ (__u64)reason << 32) * 0x9e3779b97f4a7c15ULL) >> 32;
-	for (__u32 i = 0; i < SITE_PROBES; i++) {
+	/* An unknown site is 0, as a free slot's. */
+	for (__u32 i = 0; site && i < SITE_PROBES; i++) {
 		__u32 index = (hash + i) % TCP_DROP_SITES;
 		struct tcp_drop_site *slot = bpf_map_lookup_elem(&sites, &index);
 		if (!slot)
@@ -58,6 +63,29 @@ static __always_inline bool is_registered(__u32 netns_inode, __u16 local_port, _
 	return bpf_map_lookup_elem(&own_ports, &key);
 }
 
+static __always_inline bool is_status_end(const struct tcp_drop_event *event, __u16 port, const __u8 *address)
+{
+	if (port != status_port)
+		return false;
+	if (!status_ip_version)
+		return true;
+	if (event->ip_version != status_ip_version)
+		return false;
+	for (int i = 0; i < 16; i++)
+		if (address[i] != status_address[i])
+			return false;
+	return true;
+}
+
+/* Each plain HTTP exchange leaves a drop behind: requests for the agent's
+ * status must not make records. */
+static __always_inline bool is_status(const struct tcp_drop_event *event)
+{
+	return status_port && event->netns_inode == agent_netns &&
+	       (is_status_end(event, event->destination_port, event->destination) ||
+		is_status_end(event, event->source_port, event->source));
+}
+
 /* Whether the packet is of the agent's own exporters. In its namespace its end
  * may talk to any port, as a proxy may rewrite the other; elsewhere on the host
  * both ports must fit. */
@@ -65,7 +93,7 @@ static __always_inline bool is_own(const struct tcp_drop_event *event)
 {
 	if (!(event->present & TCP_DROP_HAS_PORTS))
 		return false;
-	if (is_registered(0, event->source_port, event->destination_port) ||
+	if (is_status(event) || is_registered(0, event->source_port, event->destination_port) ||
 	    is_registered(0, event->destination_port, event->source_port))
 		return true;
 	if (event->netns_inode != agent_netns)

@@ -38,6 +38,9 @@ enum bpf_map_type {
 };
 
 #define BPF_F_NO_PREALLOC 1
+#define BPF_RB_AVAIL_DATA 0
+#define BPF_RB_RING_SIZE 1
+#define BPF_RINGBUF_HDR_SZ 8
 
 static void *(*bpf_map_lookup_elem)(void *map, const void *key) = (void *)1;
 static __u64 (*bpf_get_current_pid_tgid)(void) = (void *)14;
@@ -47,6 +50,7 @@ static __u64 (*bpf_get_current_cgroup_id)(void) = (void *)80;
 static long (*bpf_probe_read_kernel)(void *to, __u32 size, const void *from) = (void *)113;
 static __u64 (*bpf_ktime_get_boot_ns)(void) = (void *)125;
 static long (*bpf_ringbuf_output)(void *ring, void *data, __u64 size, __u64 flags) = (void *)130;
+static __u64 (*bpf_ringbuf_query)(void *ring, __u64 flags) = (void *)134;
 
 /* Reads a field of a kernel struct that may not be there: it is zero then. */
 #define READ(field)                                                        \

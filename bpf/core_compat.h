@@ -147,10 +147,12 @@ struct tcp_skb_cb {
 #define ETH_P_8021AD 0x88A8
 
 #define IPPROTO_HOPOPTS 0
+#define IPPROTO_ICMP 1
 #define IPPROTO_TCP 6
 #define IPPROTO_ROUTING 43
 #define IPPROTO_FRAGMENT 44
 #define IPPROTO_AH 51
+#define IPPROTO_ICMPV6 58
 #define IPPROTO_DSTOPTS 60
 
 /* include/net/tcp_states.h */

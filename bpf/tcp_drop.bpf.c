@@ -56,6 +56,9 @@ static __always_inline bool describe_packet(struct sk_buff *skb, struct sock *rx
 	 * full socket is sure to be TCP's. */
 	if (!is_tcp && !(socket.sock && (!headers.version || is_full(socket.state))))
 		return false;
+	/* A socket's error queue holds what ICMP said. */
+	if (headers.protocol == IPPROTO_ICMP || headers.protocol == IPPROTO_ICMPV6)
+		return false;
 	if (!is_tcp && headers.version) {
 		/* The flow that was lost is the one inside. */
 		event->present &= ~TCP_DROP_HAS_ADDRESSES;
@@ -65,6 +68,9 @@ static __always_inline bool describe_packet(struct sk_buff *skb, struct sock *rx
 
 	if (!headers.version)
 		find_lone_tcp_header(skb, &headers);
+	/* Nor a packet: a note to a socket, such as that zero-copy data was sent. */
+	if (!headers.version && !headers.transport && !skb->len)
+		return false;
 	read_tcp_header(&headers, event);
 	if (headers.version)
 		measure(skb, &headers, event);
@@ -101,6 +107,13 @@ static __always_inline void describe_moment(void *ctx, struct scratch *scratch)
 		event->present |= TCP_DROP_STACK_TRUNCATED;
 	}
 	event->stack_frames = frames;
+}
+
+/* Walking a stack that has no place to go would cost most when the host is worst off. */
+static __always_inline bool ring_has_room(void)
+{
+	__u64 wanted = sizeof(struct scratch) + BPF_RINGBUF_HDR_SZ;
+	return bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) + wanted <= bpf_ringbuf_query(&ring, BPF_RB_RING_SIZE);
 }
 
 static __always_inline bool send(struct scratch *scratch)
@@ -146,14 +159,16 @@ static __always_inline int on_drop(void *ctx, struct sk_buff *skb, __u64 locatio
 		counts->filtered++;
 		return 0;
 	}
-	name_interface(&place, event);
-	describe_moment(ctx, scratch);
-	if (send(scratch)) {
-		counts->admitted++;
-	} else {
-		counts->ring_lost++;
-		site->ring_lost++;
+	if (ring_has_room()) {
+		name_interface(&place, event);
+		describe_moment(ctx, scratch);
+		if (send(scratch)) {
+			counts->admitted++;
+			return 0;
+		}
 	}
+	counts->ring_lost++;
+	site->ring_lost++;
 	return 0;
 }
 

@@ -65,9 +65,13 @@ impl OwnPortRegistry for OwnPorts {
             tracing::warn!("{error}; a refused connection of the exporter may show up as a drop");
         }
     }
+
+    fn release(&self, local_port: u16, peer_port: u16) {
+        Self::release(self, local_port, peer_port);
+    }
 }
 
-/// Turns `stop` true on SIGTERM or SIGINT.
+/// Turns `stop` true on SIGTERM or SIGINT. A second one ends the process at once, whatever it waits for.
 ///
 /// # Errors
 /// When the signals can't be waited for.
@@ -75,13 +79,24 @@ pub fn stop_on_signal(stop: watch::Sender<bool>) -> io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     tokio::spawn(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            if stop.send_replace(true) {
+                std::process::exit(1);
+            }
         }
-        stop.send_replace(true);
     });
     Ok(())
+}
+
+impl Intervals {
+    /// How often totals are told if the window is `window`: a long one must not hold back that drops were lost.
+    pub fn totals_within(window: Duration) -> Duration {
+        window.min(Duration::from_secs(10))
+    }
 }
 
 /// When the stages last moved, for `/readyz`.
@@ -254,7 +269,7 @@ fn report_all<S: Sink>(
                 }
                 settings = Live::next(&mut live) => {
                     reporting.sink.set_policy(Policy::new(&settings.severity));
-                    totals = interval(settings.dedup.window);
+                    totals = interval(Intervals::totals_within(settings.dedup.window));
                     totals.set_missed_tick_behavior(MissedTickBehavior::Delay);
                 }
             }

@@ -32,6 +32,8 @@ impl OwnPortRegistry for Recorded {
     fn register(&self, _: u16, peer_port: u16) {
         self.0.lock().unwrap().push(peer_port);
     }
+
+    fn release(&self, _: u16, _: u16) {}
 }
 
 /// A CA and what it signed, as files.

@@ -49,7 +49,9 @@ pub fn main() -> ExitCode {
         Command::Config(command) => config::run(&command),
         Command::Run(args) => with_sources(&args, async |config, sources| {
             telemetry::start(&config.telemetry);
-            run::run(config, sources, args.config.clone()).await
+            // The default file, once read, is missed if it is gone at a reload.
+            let file = sources.file.as_ref().map(|file| file.path.clone());
+            run::run(config, sources, file).await
         }),
         Command::Watch(args) => with_settings(&args.settings, async |mut config| {
             args.filter.clone().apply(&mut config.filter);

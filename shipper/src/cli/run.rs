@@ -73,7 +73,7 @@ pub async fn run(mut config: Config, sources: Sources, file: Option<PathBuf>) ->
     let listener = serve::bind(config.health.listen)?;
     let status_address = listener.address();
 
-    let probe = Probe::load(&config.probe)?;
+    let probe = Probe::load_serving(&config.probe, Some(status_address))?;
     memory::give_back();
     probe.set_filter(&config.filter)?.warning().inspect(|warning| tracing::warn!("{warning}"));
     let (sender, live) = watch::channel(Live::from(&config));
@@ -124,7 +124,10 @@ pub async fn run(mut config: Config, sources: Sources, file: Option<PathBuf>) ->
 
     let unexported = (config.export.logs.exporter == SignalExporter::None).then(|| ledger.clone());
     let intake = Intake::new(&config, ledger, host.boundaries(), StdRng::from_rng(&mut random));
-    let intervals = Intervals { flush: config.export.batch_interval, totals: config.dedup.window };
+    let intervals = Intervals {
+        flush: config.export.batch_interval,
+        totals: Intervals::totals_within(config.dedup.window),
+    };
     let make_reporting = move || {
         let resource = super::observed_resource();
         let policy = Policy::new(&config.severity);
@@ -135,8 +138,6 @@ pub async fn run(mut config: Config, sources: Sources, file: Option<PathBuf>) ->
         };
         (host.enricher(), sink)
     };
-    // Every plain HTTP exchange leaves a drop behind (a FIN purged at close): requests for /status must not make records.
-    probe.own_ports().register(status_address.port(), 0)?;
     let capabilities = probe.capabilities();
     let agent = Agent::start(probe, intake, make_reporting, intervals, live, stopped, pulse)?;
     let reloading = tokio::spawn(reloader.on_hangup(hangups));

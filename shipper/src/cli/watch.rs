@@ -17,6 +17,9 @@ use tokio::sync::watch;
 /// Repetitions of a flow are merged for as long: short enough to watch.
 const WINDOW: Duration = Duration::from_secs(1);
 
+/// How long the last lines may take to be read.
+const LAST_LINES: Duration = Duration::from_secs(1);
+
 /// Why watching failed.
 #[derive(Debug, thiserror::Error)]
 pub enum WatchError {
@@ -38,6 +41,7 @@ pub enum WatchError {
 pub async fn run(mut config: Config, json: bool, count: Option<u64>) -> Result<(), WatchError> {
     config.dedup.window = config.dedup.window.min(WINDOW);
     let (stop, stopped) = watch::channel(false);
+    let stopping = stopped.clone();
     agent::stop_on_signal(stop.clone())?;
     let probe = Probe::load(&config.probe)?;
     if let Some(warning) = probe.set_filter(&config.filter)?.warning() {
@@ -55,5 +59,16 @@ pub async fn run(mut config: Config, json: bool, count: Option<u64>) -> Result<(
     let capabilities = probe.capabilities();
     let agent = Agent::start(probe, intake, make_reporting, intervals, live, stopped, Pulse::default())?;
     anstream::eprintln!("tcpdrop-otel: watching; {capabilities}");
-    Ok(agent.finished().await?)
+    let mut ending = stopping;
+    let finished = agent.finished();
+    tokio::pin!(finished);
+    tokio::select! {
+        end = &mut finished => return Ok(end?),
+        _ = ending.wait_for(|&stop| stop) => {}
+    }
+    // Whoever reads the output may have stopped to.
+    match tokio::time::timeout(LAST_LINES, finished).await {
+        Ok(end) => Ok(end?),
+        Err(_) => Ok(()),
+    }
 }

@@ -103,16 +103,25 @@ impl FlowEntry {
 pub(super) struct FlowTable {
     capacity: usize,
     entries: HashMap<FlowKey, FlowEntry>,
+    /// How many of them each local port holds.
+    held: HashMap<Option<u16>, usize>,
     other: FlowEntry,
+}
+
+/// The first sighting of a flow.
+pub(super) struct First<'a> {
+    pub(super) entry: &'a mut FlowEntry,
+    /// Its local port had no other flow.
+    pub(super) of_port: bool,
 }
 
 impl FlowTable {
     pub(super) fn new(capacity: usize) -> Self {
-        Self { capacity, entries: HashMap::new(), other: FlowEntry::default() }
+        Self { capacity, entries: HashMap::new(), held: HashMap::new(), other: FlowEntry::default() }
     }
 
     /// Counts a drop. Returns its entry if this is the first sighting of its flow.
-    pub(super) fn add(&mut self, drop: Arc<PacketDrop>) -> Option<&mut FlowEntry> {
+    pub(super) fn add(&mut self, drop: Arc<PacketDrop>) -> Option<First<'_>> {
         let key = FlowKey::of(&drop);
         let stretch = Stretch::new(drop);
         if let Some(entry) = self.entries.get_mut(&key) {
@@ -123,20 +132,22 @@ impl FlowTable {
             self.other.add(stretch);
             return None;
         }
+        let held = self.held.entry(key.local_port()).or_default();
+        *held += 1;
         let entry = self.entries.entry(key).or_default();
         entry.add(stretch);
-        Some(entry)
+        Some(First { entry, of_port: *held == 1 })
     }
 
     /// Moves a flow of the fullest local port to `other`, if that port holds more than half and `port` less.
     fn make_room(&mut self, port: Option<u16>) -> bool {
-        let mut held: HashMap<Option<u16>, usize> = HashMap::new();
-        for key in self.entries.keys() {
-            *held.entry(key.local_port()).or_default() += 1;
-        }
         let half = self.capacity.div_ceil(2);
-        let Some((&fullest, &count)) = held.iter().max_by_key(|&(_, count)| count) else { return false };
-        if fullest == port || count <= half || held.get(&port).is_some_and(|&count| count >= half) {
+        if self.held.get(&port).is_some_and(|&count| count >= half) {
+            return false;
+        }
+        // At most one port can hold more than half.
+        let Some((&fullest, _)) = self.held.iter().find(|&(_, &count)| count > half) else { return false };
+        if fullest == port {
             return false;
         }
         let victim = self
@@ -147,8 +158,18 @@ impl FlowTable {
             .map(|(key, _)| *key);
         if let Some(entry) = victim.and_then(|key| self.entries.remove(&key)) {
             self.other.absorb(entry);
+            self.give_up(fullest);
         }
         true
+    }
+
+    fn give_up(&mut self, port: Option<u16>) {
+        if let Some(count) = self.held.get_mut(&port) {
+            *count -= 1;
+            if *count == 0 {
+                self.held.remove(&port);
+            }
+        }
     }
 
     /// Summaries of the first sightings that were held back until `now`.
@@ -187,6 +208,10 @@ impl FlowTable {
     /// Forgets the flows that had no drop since the last call: a drop of theirs is a first sighting again.
     pub(super) fn forget_idle(&mut self) {
         self.entries.retain(|_, entry| std::mem::take(&mut entry.busy));
+        self.held.clear();
+        for key in self.entries.keys() {
+            *self.held.entry(key.local_port()).or_default() += 1;
+        }
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -14,7 +14,7 @@ use hashlink::LruCache;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long a first sighting that the limiter denied is held back.
+/// How long the first sighting of a local port is held back if the limiter denies it.
 const DEFERRAL: Duration = Duration::from_secs(1);
 
 /// What makes drops one stack group.
@@ -104,10 +104,13 @@ impl Dedup {
         let group = self.groups.get_mut(&key)?;
         let first = group.flows.add(Arc::new(drop))?;
         if allow() {
-            return first.tell(group.ids, false);
+            return first.entry.tell(group.ids, false);
         }
-        first.defer_until(now.after(DEFERRAL));
-        self.deferred = true;
+        // That a port has drops at all is not to wait for the window's end; which flows they are can.
+        if first.of_port {
+            first.entry.defer_until(now.after(DEFERRAL));
+            self.deferred = true;
+        }
         None
     }
 

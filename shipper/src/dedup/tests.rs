@@ -125,13 +125,20 @@ fn one_flow_per_stack_is_dedup_by_stack_hash() {
 }
 
 #[test]
-fn a_denied_first_sighting_leaves_within_a_second() {
+fn a_denied_first_sighting_of_a_port_leaves_within_a_second() {
     let mut dedup = dedup(32, 8);
     assert!(dedup.observe(SITE, drop_at(1, 1, 80), BootTime(SECOND), || false).is_none());
     assert!(dedup.release(BootTime(SECOND + SECOND / 2)).is_empty());
     let released = dedup.release_at(2);
     assert_eq!(released.drops(), 1);
     assert!(dedup.release_at(3).is_empty(), "told once");
+
+    let observe = |dedup: &mut Dedup, source| {
+        dedup.observe(SITE, drop_at(3, source, 80), BootTime(3 * SECOND), || false)
+    };
+    assert!(observe(&mut dedup, 2).is_none() && observe(&mut dedup, 3).is_none());
+    assert!(dedup.release_at(5).is_empty(), "more flows of the port wait for the window's end");
+    assert_eq!(dedup.release_at(11).drops(), 2);
 }
 
 #[test]

@@ -4,7 +4,7 @@
 //! bound first and its port registered, which the kernel side asks before it admits a drop; then it connects.
 //! `docs/decisions/export-connector.md` has the alternatives.
 
-use hyper_util::rt::TokioIo;
+use super::own_stream::{OwnStream, PortLease};
 use std::fmt;
 use std::future::Future;
 use std::io;
@@ -13,7 +13,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::net::{TcpSocket, TcpStream, lookup_host};
+use tokio::net::{TcpSocket, lookup_host};
 use tokio::time::timeout;
 
 /// Is told of the export's local ports.
@@ -21,6 +21,9 @@ pub trait OwnPortRegistry: Send + Sync {
     /// A socket of the agent, bound to `local_port`, is about to connect to `peer_port`. Called before the SYN leaves;
     /// must not block.
     fn register(&self, local_port: u16, peer_port: u16);
+
+    /// That socket is gone, and so are its last packets: others may have the port.
+    fn release(&self, local_port: u16, peer_port: u16);
 }
 
 /// For uses without a kernel side.
@@ -29,6 +32,8 @@ pub struct NoRegistry;
 
 impl OwnPortRegistry for NoRegistry {
     fn register(&self, _local_port: u16, _peer_port: u16) {}
+
+    fn release(&self, _local_port: u16, _peer_port: u16) {}
 }
 
 /// Addresses of one name that are tried, at most.
@@ -91,7 +96,7 @@ impl RegisteringConnector {
     }
 
     /// Connects to the first address of `host` that takes the connection.
-    pub async fn connect(&self, host: &str, port: u16) -> Result<TcpStream, ConnectError> {
+    pub async fn connect(&self, host: &str, port: u16) -> Result<OwnStream, ConnectError> {
         let unresolved = |source| ConnectError::Resolve { host: host.to_owned(), source };
         let addresses: Vec<SocketAddr> =
             lookup_host((host, port)).await.map_err(unresolved)?.take(MAX_ADDRESSES).collect();
@@ -103,7 +108,7 @@ impl RegisteringConnector {
         &self,
         addresses: &[SocketAddr],
         mut failure: ConnectError,
-    ) -> Result<TcpStream, ConnectError> {
+    ) -> Result<OwnStream, ConnectError> {
         for &address in addresses {
             match timeout(share(addresses.len()), self.connect_address(address)).await {
                 Ok(Ok(stream)) => return Ok(stream),
@@ -114,7 +119,7 @@ impl RegisteringConnector {
         Err(failure)
     }
 
-    async fn connect_address(&self, address: SocketAddr) -> io::Result<TcpStream> {
+    async fn connect_address(&self, address: SocketAddr) -> io::Result<OwnStream> {
         let (socket, any) = match address {
             SocketAddr::V4(_) => (TcpSocket::new_v4()?, SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0))),
             SocketAddr::V6(_) => (TcpSocket::new_v6()?, SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0))),
@@ -122,10 +127,10 @@ impl RegisteringConnector {
         // Neither SO_REUSEADDR (another process could share the port, and its drops would pass for ours) nor
         // IP_BIND_ADDRESS_NO_PORT (the port would be chosen with the SYN, too late to register it).
         socket.bind(any)?;
-        self.registry.register(socket.local_addr()?.port(), address.port());
+        let lease = PortLease::register(&self.registry, socket.local_addr()?.port(), address.port());
         let stream = socket.connect(address).await?;
         stream.set_nodelay(true)?;
-        Ok(stream)
+        Ok(OwnStream::new(stream, lease))
     }
 }
 
@@ -135,7 +140,7 @@ fn share(addresses: usize) -> Duration {
 }
 
 impl tower_service::Service<http::Uri> for RegisteringConnector {
-    type Response = TokioIo<TcpStream>;
+    type Response = OwnStream;
     type Error = ConnectError;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, ConnectError>> + Send>>;
 
@@ -149,7 +154,7 @@ impl tower_service::Service<http::Uri> for RegisteringConnector {
             let host = url.host().ok_or(ConnectError::NoHost)?;
             let default_port = if url.scheme_str() == Some("https") { 443 } else { 80 };
             let port = url.port_u16().unwrap_or(default_port);
-            connector.connect(without_brackets(host), port).await.map(TokioIo::new)
+            connector.connect(without_brackets(host), port).await
         })
     }
 }
@@ -163,6 +168,7 @@ fn without_brackets(host: &str) -> &str {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::export::own_stream::GRACE;
     use std::sync::Mutex;
     use tokio::net::TcpListener;
 
@@ -172,6 +178,12 @@ mod tests {
     impl OwnPortRegistry for Recorded {
         fn register(&self, local_port: u16, peer_port: u16) {
             self.0.lock().unwrap().push((local_port, peer_port));
+        }
+
+        fn release(&self, local_port: u16, peer_port: u16) {
+            let mut registered = self.0.lock().unwrap();
+            let index = registered.iter().position(|&ports| ports == (local_port, peer_port));
+            registered.remove(index.expect("it was registered"));
         }
     }
 
@@ -183,6 +195,8 @@ mod tests {
             assert!(local_port > 0);
             assert_eq!(self.0.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock);
         }
+
+        fn release(&self, _: u16, _: u16) {}
     }
 
     #[tokio::test]
@@ -199,6 +213,22 @@ mod tests {
             let (_, peer) = listener.accept().await.unwrap();
             assert_eq!(*registry.0.lock().unwrap(), [(peer.port(), address.port())]);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_port_stays_registered_for_a_while_after_its_connection_and_no_longer() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let registry = Arc::new(Recorded::default());
+        let connector = RegisteringConnector::new(Arc::clone(&registry) as Arc<dyn OwnPortRegistry>);
+        let registered = || registry.0.lock().unwrap().len();
+        let stream = connector.connect_address(listener.local_addr().unwrap()).await.unwrap();
+        tokio::time::sleep(2 * GRACE).await;
+        assert_eq!(registered(), 1, "as long as it is open");
+        drop(stream);
+        tokio::time::sleep(GRACE / 2).await;
+        assert_eq!(registered(), 1, "late packets are own too");
+        tokio::time::sleep(GRACE).await;
+        assert_eq!(registered(), 0);
     }
 
     #[tokio::test]
@@ -230,7 +260,7 @@ mod tests {
         let open = listener.local_addr().unwrap();
         let connector = RegisteringConnector::new(Arc::new(NoRegistry));
         let stream = connector.connect_first(&[closed, open], ConnectError::NoHost).await.unwrap();
-        assert_eq!(stream.peer_addr().unwrap(), open);
+        assert_eq!(stream.socket().peer_addr().unwrap(), open);
         let error = connector.connect_first(&[], ConnectError::NoHost).await.unwrap_err();
         assert!(matches!(error, ConnectError::NoHost));
     }

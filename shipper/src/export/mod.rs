@@ -16,6 +16,7 @@ pub mod destination;
 mod grpc;
 pub mod grpc_answer;
 mod http;
+pub mod own_stream;
 mod progress;
 pub mod route;
 pub mod send;

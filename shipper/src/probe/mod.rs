@@ -30,6 +30,7 @@ use aya::{Ebpf, EbpfLoader};
 use error::Step;
 use rustix::thread::{MembarrierCommand, membarrier};
 use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
@@ -72,6 +73,15 @@ impl Probe {
     /// # Errors
     /// If the process lacks the rights or the memory, the kernel shows no BTF, is too old, or refuses the program.
     pub fn load(settings: &model::Probe) -> Result<Self, ProbeError> {
+        Self::load_serving(settings, None)
+    }
+
+    /// The same for an agent that serves its status at `status`: drops of that traffic are its own.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn load_serving(settings: &model::Probe, status: Option<SocketAddr>) -> Result<Self, ProbeError> {
+        let (status_port, status_ip_version, status_address) = status_globals(status);
         let kernel_btf = Btf::of_kernel().map_err(ProbeError::Btf)?;
         let variant = kernel_btf
             .parameter_count(&format!("btf_trace_{TRACEPOINT}"))
@@ -88,6 +98,9 @@ impl Probe {
             .btf(Some(&aya_btf))
             .override_global("agent_netns", &agent_netns, true)
             .override_global("stack_depth", &stack_depth, true)
+            .override_global("status_port", &status_port, true)
+            .override_global("status_ip_version", &status_ip_version, true)
+            .override_global("status_address", &status_address, true)
             .override_global("list_free_start", &list_free.start, true)
             .override_global("list_free_end", &list_free.end, true)
             .map_max_entries("ring", settings.ring_bytes)
@@ -243,6 +256,24 @@ fn function_range(name: &str) -> Range<u64> {
 
 fn take_map(ebpf: &mut Ebpf, name: &'static str) -> Result<aya::maps::Map, ProbeError> {
     ebpf.take_map(name).ok_or(ProbeError::Object(name))
+}
+
+/// Port, IP version and address as the program compares them; version 0 stands for any address.
+fn status_globals(status: Option<SocketAddr>) -> (u16, u8, [u8; 16]) {
+    let mut bytes = [0; 16];
+    let Some(status) = status else { return (0, 0, bytes) };
+    let version = match status.ip() {
+        ip if ip.is_unspecified() => 0,
+        IpAddr::V4(ip) => {
+            bytes[..4].copy_from_slice(&ip.octets());
+            4
+        }
+        IpAddr::V6(ip) => {
+            bytes = ip.octets();
+            6
+        }
+    };
+    (status.port(), version, bytes)
 }
 
 /// Inode of this thread's network namespace.
