@@ -188,7 +188,7 @@ impl Reloader {
                         tracing::error!("{problem}");
                     }
                     tracing::error!(
-                        "not reloaded: the configuration is wrong, and the settings stay as they were"
+                        "not reloaded, for the configuration cannot be used; the settings stay as they were"
                     );
                 }
                 Err(ReloadError::Filter(error)) => {
@@ -219,7 +219,10 @@ impl Reloader {
     fn say(&mut self, reload: &Reload) {
         let next = reload.config.telemetry.log_level;
         telemetry::set_level(next.min(self.log_level));
-        tracing::info!("{}", summary(reload));
+        match reload.needs_restart.is_empty() {
+            true => tracing::info!("{}", summary(reload)),
+            false => tracing::warn!("{}", summary(reload)),
+        }
         telemetry::set_level(next);
         self.log_level = next;
     }

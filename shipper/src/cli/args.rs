@@ -136,7 +136,7 @@ pub enum Command {
     Demo(DemoArgs),
     /// Record raw drops in a file, to be shown again anywhere.
     #[command(after_help = RECORD_EXAMPLES)]
-    Record(RecordArgs),
+    Record(Box<RecordArgs>),
     /// Show a recording: as text, or as the OTLP that would have been sent.
     #[command(after_help = REPLAY_EXAMPLES)]
     Replay(ReplayArgs),
@@ -208,6 +208,9 @@ pub struct RecordArgs {
     /// Where settings come from.
     #[command(flatten)]
     pub settings: SettingsArgs,
+    /// Which drops.
+    #[command(flatten)]
+    pub filter: FilterArgs,
 }
 
 fn some_time(text: &str) -> Result<Duration, String> {
@@ -349,9 +352,10 @@ mod tests {
             duration: Some(Duration::from_secs(90)),
             force: true,
             settings: SettingsArgs::default(),
+            filter: FilterArgs::default(),
         };
         let line = "tcpdrop-otel record -o a --count 3 --duration 1m30s --force";
-        assert_eq!(parse(line).unwrap().command, Some(Command::Record(record)));
+        assert_eq!(parse(line).unwrap().command, Some(Command::Record(Box::new(record))));
     }
 
     #[test]

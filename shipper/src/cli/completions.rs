@@ -19,7 +19,17 @@ fn completions(shell: Shell) -> Vec<u8> {
     let name = command.get_name().to_owned();
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut command, name, &mut script);
-    script
+    match shell {
+        Shell::Bash => consistent(script),
+        _ => script,
+    }
+}
+
+/// With a hyphen in the program's name, clap_complete 4.6 sets one name for a subcommand and looks for another.
+fn consistent(script: Vec<u8>) -> Vec<u8> {
+    String::from_utf8(script)
+        .map(|script| script.replace("tcpdrop__subcmd__otel", "tcpdrop__otel").into_bytes())
+        .unwrap_or_else(|error| error.into_bytes())
 }
 
 #[cfg(test)]
@@ -27,6 +37,17 @@ fn completions(shell: Shell) -> Vec<u8> {
 mod tests {
     use super::*;
     use clap::ValueEnum;
+
+    #[test]
+    fn bash_completes_below_the_first_word() {
+        let script = String::from_utf8(completions(Shell::Bash)).unwrap();
+        let ask = "\nCOMP_WORDS=(tcpdrop-otel watch --js); COMP_CWORD=2\n\
+                   _tcpdrop__otel tcpdrop-otel --js watch; echo \"${COMPREPLY[@]}\"";
+        let Ok(bash) = std::process::Command::new("bash").arg("-c").arg(script + ask).output() else {
+            return;
+        };
+        assert_eq!(String::from_utf8_lossy(&bash.stdout).trim(), "--json", "{bash:?}");
+    }
 
     #[test]
     fn every_shell_learns_every_command() {

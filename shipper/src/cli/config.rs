@@ -1,9 +1,11 @@
 //! `config`: whether the settings hold, which do, which there are. Nothing is started.
 
 use super::args::{ConfigCommand, SettingsArgs, ShowArgs, usage_error};
+use crate::config::model::SignalExporter;
 use crate::config::show::{REFERENCE, Setting, as_toml, effective};
-use crate::config::{Config, ConfigError, Sources, default_path, load};
+use crate::config::{Config, ConfigError, Origin, Problem, Sources, default_path, load};
 use crate::export::Signal;
+use crate::export::route::Route;
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -61,6 +63,22 @@ pub fn settings(args: &SettingsArgs) -> Result<(Config, Sources), ConfigError> {
     Ok((load(&sources)?, sources))
 }
 
+/// The same for a command that exports: the files that the settings name are checked too.
+///
+/// # Errors
+/// As [`settings`], and what is wrong with those files.
+pub fn settings_with_files(args: &SettingsArgs) -> Result<(Config, Sources), ConfigError> {
+    let (config, sources) = settings(args)?;
+    let mut problems: Vec<_> = Signal::ALL
+        .into_iter()
+        .filter_map(|signal| Route::of(&config.export, signal).err())
+        .map(|error| Problem { origin: Origin::Settings, what: error.to_string() })
+        .collect();
+    // Both signals usually share their files.
+    problems.dedup();
+    if problems.is_empty() { Ok((config, sources)) } else { Err(ConfigError { problems }) }
+}
+
 /// Says what is wrong with the settings, on stderr. The status to exit with is 2.
 pub fn refuse(error: &ConfigError) -> ExitCode {
     // The status says it too if stderr is closed.
@@ -69,8 +87,7 @@ pub fn refuse(error: &ConfigError) -> ExitCode {
 }
 
 fn verdict(args: &SettingsArgs) -> Result<String, ConfigError> {
-    let sources = Sources::gather(args.config.as_deref(), &args.sets)?;
-    let config = load(&sources)?;
+    let (config, sources) = settings_with_files(args)?;
     Ok(match &sources.file {
         Some(file) => format!("{}: fine", file.path.display()),
         None => without_a_file(&config),
@@ -78,7 +95,13 @@ fn verdict(args: &SettingsArgs) -> Result<String, ConfigError> {
 }
 
 fn without_a_file(config: &Config) -> String {
-    let [logs, traces] = [Signal::Logs, Signal::Traces].map(|signal| config.export.destination(signal).url);
+    let [logs, traces] =
+        [(Signal::Logs, config.export.logs.exporter), (Signal::Traces, config.export.traces.exporter)].map(
+            |(signal, exporter)| match exporter {
+                SignalExporter::Otlp => config.export.destination(signal).url.to_string(),
+                SignalExporter::None => "nowhere (not exported)".to_owned(),
+            },
+        );
     format!(
         "{}: does not exist, so the built-in defaults hold, and what environment and --set change: fine\n\
          log records go to {logs}, spans to {traces}; status at http://{}/status",

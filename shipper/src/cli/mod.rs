@@ -14,7 +14,7 @@ pub mod replay;
 pub mod run;
 pub mod watch;
 
-use crate::config::{Config, Sources};
+use crate::config::{Config, ConfigError, Sources};
 use crate::otlp::resource::{self, HostView};
 use crate::telemetry;
 use args::{Command, SettingsArgs};
@@ -47,7 +47,7 @@ pub fn main() -> ExitCode {
     let Some(command) = Command::of_process() else { return ExitCode::SUCCESS };
     match command {
         Command::Config(command) => config::run(&command),
-        Command::Run(args) => with_sources(&args, async |config, sources| {
+        Command::Run(args) => with_sources(config::settings_with_files(&args), async |config, sources| {
             telemetry::start(&config.telemetry);
             // The default file, once read, is missed if it is gone at a reload.
             let file = sources.file.as_ref().map(|file| file.path.clone());
@@ -57,9 +57,10 @@ pub fn main() -> ExitCode {
             args.filter.clone().apply(&mut config.filter);
             watch::run(config, args.json, args.count).await
         }),
-        Command::Record(args) => {
-            with_settings(&args.settings.clone(), async |config| record::run(config, args).await)
-        }
+        Command::Record(args) => with_settings(&args.settings.clone(), async |mut config| {
+            args.filter.clone().apply(&mut config.filter);
+            record::run(config, *args).await
+        }),
         Command::Replay(args) => replay::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Completions { shell } => completions::run(shell),
@@ -74,15 +75,15 @@ fn with_settings<E: Error>(
     args: &SettingsArgs,
     command: impl AsyncFnOnce(Config) -> Result<(), E>,
 ) -> ExitCode {
-    with_sources(args, async |config, _| command(config).await)
+    with_sources(config::settings(args), async |config, _| command(config).await)
 }
 
 /// The same for a command that reads the settings again later.
 fn with_sources<E: Error>(
-    args: &SettingsArgs,
+    settings: Result<(Config, Sources), ConfigError>,
     command: impl AsyncFnOnce(Config, Sources) -> Result<(), E>,
 ) -> ExitCode {
-    let (config, sources) = match config::settings(args) {
+    let (config, sources) = match settings {
         Ok(settings) => settings,
         Err(error) => return config::refuse(&error),
     };

@@ -68,6 +68,10 @@ pub async fn run(config: Config, args: RecordArgs) -> Result<(), RecordError> {
     let (stop, stopped) = watch::channel(false);
     agent::stop_on_signal(stop).map_err(RecordError::Signals)?;
     let mut probe = Probe::load(&config.probe)?;
+    probe
+        .set_filter(&config.filter)?
+        .warning()
+        .inspect(|warning| anstream::eprintln!("tcpdrop-otel: {warning}"));
     // After the probe: its rights are what is missing most often, and then no empty file is left behind.
     let file = create(&args.output, args.force)?;
     let reasons: ReasonNames = probe.reason_names().clone().into();

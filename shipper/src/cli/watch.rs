@@ -4,15 +4,18 @@ use super::console::{Console, Form};
 use crate::agent::{self, Agent, AgentError, Intervals, Pulse};
 use crate::config::Config;
 use crate::enrich::Host;
+use crate::filter::Filter;
+use crate::ledger::KernelCounts;
 use crate::pipeline::Intake;
 use crate::probe::{Probe, ProbeError};
 use crate::reload::Live;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use std::io;
+use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
+use tokio::time::sleep;
 
 /// Repetitions of a flow are merged for as long: short enough to watch.
 const WINDOW: Duration = Duration::from_secs(1);
@@ -47,6 +50,7 @@ pub async fn run(mut config: Config, json: bool, count: Option<u64>) -> Result<(
     if let Some(warning) = probe.set_filter(&config.filter)?.warning() {
         anstream::eprintln!("tcpdrop-otel: {warning}");
     }
+    let is_filtered = config.filter != Filter::default();
     let live = Live::fixed(&config);
     let host = Host::new(&config.enrich, probe.reason_names().clone().into());
     let intake = Intake::new(&config, Arc::default(), host.boundaries(), StdRng::from_os_rng());
@@ -57,18 +61,21 @@ pub async fn run(mut config: Config, json: bool, count: Option<u64>) -> Result<(
     };
     let intervals = Intervals { flush: WINDOW, totals: WINDOW };
     let capabilities = probe.capabilities();
+    let counters = probe.counters();
     let agent = Agent::start(probe, intake, make_reporting, intervals, live, stopped, Pulse::default())?;
-    anstream::eprintln!("tcpdrop-otel: watching; {capabilities}");
+    let wanted = if is_filtered { "; only what the filter wants" } else { "" };
+    anstream::eprintln!("tcpdrop-otel: watching{wanted}; {capabilities}");
     let mut ending = stopping;
     let finished = agent.finished();
     tokio::pin!(finished);
-    tokio::select! {
-        end = &mut finished => return Ok(end?),
-        _ = ending.wait_for(|&stop| stop) => {}
+    let end = tokio::select! {
+        end = &mut finished => Some(end),
+        // Whoever reads the output may have stopped to.
+        () = async { _ = ending.wait_for(|&stop| stop).await; sleep(LAST_LINES).await } => None,
+    };
+    if let Ok(KernelCounts { seen, filtered, .. }) = counters.kernel() {
+        let line = format!("tcpdrop-otel: {seen} drops seen, {filtered} of them left out by the filter");
+        _ = writeln!(anstream::stderr(), "{line}");
     }
-    // Whoever reads the output may have stopped to.
-    match tokio::time::timeout(LAST_LINES, finished).await {
-        Ok(end) => Ok(end?),
-        Err(_) => Ok(()),
-    }
+    Ok(end.transpose().map(drop)?)
 }

@@ -51,6 +51,8 @@ pub enum Origin {
     Environment,
     /// With `--set`.
     Set,
+    /// Wherever: it is about what the settings name.
+    Settings,
 }
 
 impl fmt::Display for Origin {
@@ -58,6 +60,7 @@ impl fmt::Display for Origin {
         match self {
             Self::File { path, line: Some(line) } => write!(f, "{}:{line}", path.display()),
             Self::File { path, line: None } => write!(f, "{}", path.display()),
+            Self::Settings => f.write_str("settings"),
             Self::Environment => f.write_str("environment"),
             Self::Set => f.write_str("--set"),
         }

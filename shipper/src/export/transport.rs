@@ -227,6 +227,12 @@ fn hint(destination: &Destination, cause: &str, is_connected: bool) -> Option<&'
         Some("the receiver does not speak HTTP/2, which gRPC needs: export.protocol = \"http/protobuf\"?")
     } else if destination.tls.cert_file.is_some() && cause.contains("fatal alert") {
         Some("the receiver may not accept the client certificate of export.tls.cert_file")
+    } else if !is_grpc
+        && (cause.contains("invalid HTTP version") || cause.contains("unexpected message from connection"))
+    {
+        Some(
+            "is this a port of OTLP/gRPC? export.protocol = \"grpc\", or the receiver's HTTP port, by custom 4318",
+        )
     } else if port == Some(4317) && !is_grpc {
         Some("4317 is by custom the port of OTLP/gRPC: export.protocol = \"grpc\", or port 4318?")
     } else if port == Some(4318) && is_grpc {

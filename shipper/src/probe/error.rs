@@ -15,8 +15,8 @@ pub enum ProbeError {
     #[error(
         "no rights to load the probe: it needs root, or the capabilities CAP_BPF and CAP_PERFMON \
          (before Linux 5.8 CAP_SYS_ADMIN). Run it with sudo, or give them to the binary with \
-         `setcap cap_bpf,cap_perfmon+ep BINARY`, or to its systemd unit with \
-         `AmbientCapabilities=CAP_BPF CAP_PERFMON`"
+         `setcap cap_bpf,cap_perfmon,cap_syslog+ep BINARY`, or to its systemd unit with \
+         `AmbientCapabilities=CAP_BPF CAP_PERFMON CAP_SYSLOG` (the last for function names)"
     )]
     NoRights,
     /// The process has the capabilities, and was refused all the same.
