@@ -24,6 +24,8 @@ const BATCH: usize = 256;
 const BATCHES_UNDER_WAY: usize = 16;
 /// How often the ends of windows are looked for.
 pub const TICK: Duration = Duration::from_millis(100);
+/// How often intake shows that it moves.
+const BEAT: Duration = Duration::from_secs(1);
 
 /// Why an agent could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -196,15 +198,16 @@ async fn read_until_stopped(
     stop: &mut watch::Receiver<bool>,
     pulse: &Pulse,
 ) -> Result<(), AgentError> {
-    let mut tick = interval(TICK);
+    let [mut tick, mut beat] = [TICK, BEAT].map(interval);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
+            _ = beat.tick() => pulse.intake_moved(),
             () = turned_true(stop) => return Ok(()),
             readable = ring.readable() => readable.map_err(AgentError::Ring)?,
             settings = Live::next(live) => intake.reconfigure(&settings),
-            _ = tick.tick() => {
-                pulse.intake_moved();
+            _ = tick.tick(), if !intake.dedup.is_empty() => {
                 send(outbox, intake.release(boot_now())).await?;
             }
         }
