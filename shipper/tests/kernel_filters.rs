@@ -1,6 +1,8 @@
 //! The kernel side's filters, on real drops: each verdict is compared with that of [`Rules`].
 #![allow(clippy::unwrap_used)]
 
+mod skip;
+
 use rustix::thread::{UnshareFlags, unshare_unsafe};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::MetadataExt;
@@ -28,8 +30,7 @@ fn in_namespace(test: impl FnOnce() + Send + 'static) {
     let has_btf = std::fs::exists(tcpdrop_otel::btf::KERNEL_BTF).unwrap();
     let has_tools = ["ip", "nft"].iter().all(|tool| Command::new(tool).arg("-V").output().is_ok());
     if !rustix::process::geteuid().is_root() || !has_btf || !has_tools {
-        println!("skipped: needs root, a kernel with BTF, and the commands ip and nft");
-        return;
+        return skip::skip("needs root, a kernel with BTF, and the commands ip and nft");
     }
     let thread = std::thread::spawn(|| {
         // SAFETY: the thread shares no file descriptor table that this would part.
@@ -190,6 +191,39 @@ fn reasons_and_directions() {
         bench.judge(&Selection { direction, ..Selection::default() }, 1, traffic);
         let direction = entries(&["receive"], parse::direction);
         bench.judge(&Selection { direction, ..Selection::default() }, 1, traffic);
+    });
+}
+
+/// A namespace with a name, which the commands can enter.
+struct Peer(String);
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        run(&format!("ip netns del {}", self.0));
+    }
+}
+
+#[test]
+fn packets_that_pass_through() {
+    in_namespace(|| {
+        let peer = Peer(format!("tcpdrop-test-{}-peer", std::process::id()));
+        let name = &peer.0;
+        run(&format!("ip netns add {name} && ip link add east type veth peer name west netns {name}"));
+        run("ip link add out type veth peer name nowhere && ip link set nowhere up");
+        run("for d in east out; do ip link set $d up; done; echo 1 > /proc/sys/net/ipv4/ip_forward");
+        run("ip addr add 10.88.0.1/24 dev east && ip addr add 10.99.0.1/24 dev out");
+        run(&format!("ip -n {name} addr add 10.88.0.2/24 dev west && ip -n {name} link set west up"));
+        run(&format!("ip -n {name} route add default via 10.88.0.1"));
+        run("nft 'add table ip t; add chain ip t pass { type filter hook forward priority 0; }; \
+             add rule ip t pass tcp dport 80 drop'");
+        let traffic = || {
+            knock(V4, 9);
+            run(&format!(
+                "! timeout 0.3 ip netns exec {name} bash -c ': < /dev/tcp/10.99.0.9/80' 2> /dev/null"
+            ));
+        };
+        let direction = entries(&["forward"], parse::direction);
+        Bench::new().judge(&Selection { direction, ..Selection::default() }, 1, traffic);
     });
 }
 

@@ -2,11 +2,11 @@
 
 use crate::checks::{assert_each_once, dropped_in, drops, flow};
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use tcpdrop_otel_tests::agent::{Agent, Options};
 use tcpdrop_otel_tests::collector::Collector;
-use tcpdrop_otel_tests::netns::VethPair;
+use tcpdrop_otel_tests::netns::{VethPair, connect_refused};
 use tcpdrop_otel_tests::otlp_json::LogRecord;
 use tcpdrop_otel_tests::require;
 use tcpdrop_otel_tests::wait::wait_for;
@@ -109,6 +109,30 @@ fn limits_and_severities_change_at_once_and_the_rest_waits_for_a_restart() {
         line.contains("changed dedup.max_flows_per_stack, severity, telemetry.log_level; needs a restart: probe.ring_bytes"),
         "{line}"
     );
+}
+
+#[test]
+fn the_host_s_own_namespace_can_be_told_from_the_others() {
+    require!(Root, Btf, Tool("ip"), Collector);
+    let pair = VethPair::new();
+    let mut collector = Collector::start();
+    let agent = Options::new(&collector.http_endpoint()).set("filter.include.netns=host").start();
+
+    let closed = SocketAddr::from((Ipv4Addr::LOCALHOST, WANTED));
+    let here: BTreeSet<_> = (0..3).map(|_| connect_refused(closed)).collect();
+    pair.client.connect_refused((pair.server.v4, WANTED).into(), 3);
+    let ports = |records: &[LogRecord]| -> BTreeSet<_> {
+        let flows = records.iter().filter_map(|record| flow(&record.attributes));
+        flows.filter(|(_, to)| *to == closed).map(|(from, _)| from.port()).collect()
+    };
+    wait_for("the host's drops", || ports(&collector.records()).is_superset(&here).then_some(()));
+    let ended = agent.terminate();
+    collector.stop();
+
+    let elsewhere = |record: &LogRecord| dropped_in(&record.attributes, &pair.server, "NO_SOCKET");
+    assert!(!collector.records().iter().any(elsewhere), "{:#?}", collector.records());
+    assert!(ended.ledger().term("filtered") >= 3, "{}", ended.log);
+    ended.ledger().assert_balanced();
 }
 
 fn reloads(agent: &Agent) -> u64 {
