@@ -94,7 +94,8 @@ pub async fn run(mut config: Config, sources: Sources, file: Option<PathBuf>) ->
     let own_ports = Arc::new(probe.own_ports());
     let [logs, traces] = routes.map(|route| SignalTransport::new(route, own_ports.clone()));
     tracing::info!("log records go to {}, spans to {}", logs.name(), traces.name());
-    let own_telemetry = OwnTelemetry::start(&config, own_routes, own_ports, &super::observed_resource())?;
+    let resource = super::observed_resource();
+    let own_telemetry = OwnTelemetry::start(&config, own_routes, own_ports, &resource)?;
     let exporter = Exporter::start(spool.clone(), logs, traces, random.random());
     let description = serde_json::json!({
         "kernel": super::kernel_release(),
@@ -129,7 +130,6 @@ pub async fn run(mut config: Config, sources: Sources, file: Option<PathBuf>) ->
         totals: Intervals::totals_within(config.dedup.window),
     };
     let make_reporting = move || {
-        let resource = super::observed_resource();
         let policy = Policy::new(&config.severity);
         let sink = OtlpSink::new(resource, policy, config.spans, spool, random);
         let sink = match unexported {
