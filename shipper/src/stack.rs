@@ -104,7 +104,8 @@ impl Boundaries {
     /// The part of `stack` (innermost first) that begins with the drop site.
     pub fn from_site<'a>(&self, stack: &'a [u64], site: u64) -> &'a [u64] {
         let start = stack.iter().position(|&address| address == site).unwrap_or_else(|| {
-            stack
+            // What was interrupted may have been freeing a packet, too.
+            stack[..self.interrupt_entry(stack)]
                 .iter()
                 .rposition(|&address| contains(&self.tracing, address))
                 .map_or(0, |last_of_tracing| last_of_tracing + 1)
@@ -115,11 +116,12 @@ impl Boundaries {
     /// The part of `stack` from the drop site to the first interrupt or softirq entry.
     pub fn cause<'a>(&self, stack: &'a [u64], site: u64) -> &'a [u64] {
         let stack = self.from_site(stack, site);
-        let end = stack
-            .iter()
-            .position(|&address| contains(&self.interrupt_entries, address))
-            .unwrap_or(stack.len());
-        &stack[..end]
+        &stack[..self.interrupt_entry(stack)]
+    }
+
+    /// Index of the first frame of an interrupt's or softirq's entry; the length of `stack` if it has none.
+    fn interrupt_entry(&self, stack: &[u64]) -> usize {
+        stack.iter().position(|&address| contains(&self.interrupt_entries, address)).unwrap_or(stack.len())
     }
 }
 
@@ -230,6 +232,12 @@ ffff0800 t last\t[module]
     #[test]
     fn a_site_that_is_not_on_the_stack_falls_back_to_the_tracing_frames() {
         let stack = [0xffff_0710, TRACING, 0xffff_0310, SOFTIRQ];
+        assert_eq!(boundaries().cause(&stack, 42), [0xffff_0310]);
+    }
+
+    #[test]
+    fn an_interrupted_free_is_not_taken_for_the_tracing_of_this_drop() {
+        let stack = [0xffff_0710, TRACING, 0xffff_0310, SOFTIRQ, TRACING, 0xffff_0610];
         assert_eq!(boundaries().cause(&stack, 42), [0xffff_0310]);
     }
 
