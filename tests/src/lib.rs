@@ -5,6 +5,7 @@
 //! settings, and it refuses what it does not know.
 
 pub mod agent;
+pub mod blaster;
 pub mod collector;
 pub mod http;
 pub mod ledger;
