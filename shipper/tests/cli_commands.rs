@@ -98,8 +98,29 @@ fn what_config_show_prints_is_a_configuration() {
     let burst = json.as_array().unwrap().iter().find(|setting| setting["key"] == "limit.burst").unwrap();
     assert_eq!((&burst["value"], &burst["origin"]), (&7.into(), &"TCPDROP_OTEL_LIMIT_BURST".into()));
 
+    let changed =
+        run_with(&[&arguments[..], &["--changed"]].concat(), Rights::Own, &environment, "").unwrap();
+    let expected = "\n[dedup]\nwindow = \"5s\" # --set\n\n[limit]\nburst = 7 # TCPDROP_OTEL_LIMIT_BURST\n\n\
+                    [export]\nheaders = { api-key = \"hidden\" } # OTEL_EXPORTER_OTLP_HEADERS\n";
+    assert_eq!((changed.status, changed.out.as_str()), (0, expected));
+    let none = run(&["config", "show", "--changed"], Rights::Own).unwrap();
+    assert_eq!((none.status, none.out.as_str()), (0, "# all settings are as by default\n"));
+
     let wrong = run(&["config", "show", "--set", "a=b"], Rights::Own).unwrap();
     assert_eq!((wrong.status, wrong.out.as_str()), (2, ""));
+}
+
+#[test]
+fn variables_that_change_nothing_are_named_by_check_and_doctor() {
+    let environment = [("OTEL_BSP_SCHEDULE_DELAY", "100"), ("OTEL_RESOURCE_ATTRIBUTES", "nonsense")];
+    let check = run_with(&["config", "check"], Rights::Own, &environment, "").unwrap();
+    assert_eq!((check.status, check.error.as_str()), (0, ""));
+    let doctor = run_with(&["doctor"], Rights::Own, &environment, "").unwrap();
+    for text in [check.out, doctor.out] {
+        for part in ["OTEL_BSP_SCHEDULE_DELAY is ignored", "OTEL_RESOURCE_ATTRIBUTES is ignored"] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+    }
 }
 
 #[test]
@@ -115,7 +136,7 @@ fn doctor_without_rights_ends_with_what_to_do() {
     let json: serde_json::Value = serde_json::from_str(&json.out).unwrap();
     assert_eq!(json["can_run"], false);
     let checks = json["checks"].as_array().unwrap();
-    assert_eq!(checks.len(), 15);
+    assert_eq!(checks.len(), 16);
     for check in checks {
         let verdict = check["verdict"].as_str().unwrap();
         assert!(["ok", "warn", "fail", "skipped"].contains(&verdict), "{check}");

@@ -4,10 +4,11 @@
 
 use std::path::PathBuf;
 use std::time::Duration;
-use tcpdrop_otel::config::model::{Compression, Level, MetricsExporter, Protocol, SignalExporter};
+use tcpdrop_otel::config::model::{Compression, Level, Protocol, SignalExporter};
 use tcpdrop_otel::config::{Config, SourceFile, Sources, load};
 use tcpdrop_otel::export::Signal;
 use tcpdrop_otel::export::destination::Destination;
+use tcpdrop_otel::export::service::Service;
 
 fn sources(file: &str, environment: &[(&str, &str)], sets: &[&str]) -> Sources {
     Sources {
@@ -129,8 +130,65 @@ fn signals_can_be_left_out() {
     assert_eq!(exporters(&[disabled, ("OTEL_LOGS_EXPORTER", "otlp")], &[]), (none, none));
     assert_eq!(exporters(&[disabled], &["export.logs.exporter=otlp"]), (otlp, none));
     assert_eq!(exporters(&[("OTEL_SDK_DISABLED", "false")], &[]), (otlp, otlp));
-    let own = load(&sources("", &[disabled], &[])).unwrap().telemetry;
-    assert_eq!((own.metrics, own.otlp_logs), (MetricsExporter::None, false));
+    let otlp_logs = "telemetry.otlp_logs = true";
+    let all_off = load(&sources(otlp_logs, &[disabled], &[])).unwrap();
+    assert_eq!((all_off.export.metrics.exporter, all_off.telemetry.otlp_logs), (none, false));
+    let metrics = |value| with_environment(&[("OTEL_METRICS_EXPORTER", value)]).export.metrics.exporter;
+    assert_eq!(["otlp", "OTLP", "otlp, prometheus"].map(metrics), [otlp; 3]);
+    assert_eq!(["none", "prometheus"].map(metrics), [none; 2], "/metrics is served in any case");
+}
+
+/// Where own metrics go.
+fn metrics(environment: &[(&str, &str)]) -> Destination {
+    with_environment(environment).own_export().destination(Service::Metrics)
+}
+
+#[test]
+fn own_metrics_have_the_standard_variables_too() {
+    let common = [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://otlp.example.com/base"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "api-key=1"),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "2500"),
+        ("OTEL_EXPORTER_OTLP_COMPRESSION", "none"),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
+        ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/ca.pem"),
+        ("OTEL_EXPORTER_OTLP_CLIENT_KEY", "/common.key"),
+        ("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", "/common.pem"),
+    ];
+    let general = metrics(&common);
+    let path = "opentelemetry.proto.collector.metrics.v1.MetricsService/Export";
+    assert_eq!(general.url, format!("https://otlp.example.com/base/{path}").as_str());
+    assert_eq!((general.protocol, general.compression), (Protocol::Grpc, Compression::None));
+    assert_eq!((general.timeout, general.headers.len()), (Duration::from_millis(2500), 1));
+    let specific = [
+        ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "http://metrics.example.com/in"),
+        ("OTEL_EXPORTER_OTLP_METRICS_HEADERS", "other=1,more=2"),
+        ("OTEL_EXPORTER_OTLP_METRICS_TIMEOUT", "1"),
+        ("OTEL_EXPORTER_OTLP_METRICS_COMPRESSION", "GZIP"),
+        ("OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", "http/json"),
+        ("OTEL_EXPORTER_OTLP_METRICS_CERTIFICATE", "/metrics-ca.pem"),
+        ("OTEL_EXPORTER_OTLP_METRICS_CLIENT_KEY", "/metrics.key"),
+        ("OTEL_EXPORTER_OTLP_METRICS_CLIENT_CERTIFICATE", "/metrics.pem"),
+    ];
+    let own = metrics(&[common, specific].concat());
+    assert_eq!(own.url, "http://metrics.example.com/in", "used as it is");
+    assert_eq!((own.protocol, own.compression), (Protocol::HttpJson, Compression::Gzip));
+    assert_eq!((own.timeout, own.headers.len()), (Duration::from_millis(1), 2));
+    let files = [own.tls.ca_file, own.tls.cert_file, own.tls.key_file].map(|file| file.unwrap());
+    assert_eq!(files, ["/metrics-ca.pem", "/metrics.pem", "/metrics.key"].map(PathBuf::from));
+    assert_eq!(logs(&[common, specific].concat()), logs(&common), "drops go where they went");
+}
+
+#[test]
+fn own_metrics_keep_their_interval_and_the_agent_its_log_level() {
+    let telemetry = |environment: &[_]| with_environment(environment).telemetry;
+    assert_eq!(
+        telemetry(&[("OTEL_METRIC_EXPORT_INTERVAL", "5000")]).metrics_interval,
+        Duration::from_secs(5)
+    );
+    assert_eq!(telemetry(&[("OTEL_LOG_LEVEL", "DEBUG")]).log_level, Level::Debug);
+    let own = [("OTEL_LOG_LEVEL", "debug"), ("TCPDROP_OTEL_TELEMETRY_LOG_LEVEL", "error")];
+    assert_eq!(telemetry(&own).log_level, Level::Error);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use toml::{Table, Value};
 const REFERENCE: &str = include_str!("../../config/tcpdrop-otel.toml");
 
 /// Every key, and a value other than its default.
-const KEYS: [(&str, &str); 62] = [
+const KEYS: [(&str, &str); 72] = [
     ("filter.include.netns", "self"),
     ("filter.include.ports", "80,8000-8080"),
     ("filter.include.addresses", "10.0.0.0/8,fd00::/8"),
@@ -63,14 +63,24 @@ const KEYS: [(&str, &str); 62] = [
     ("export.traces.tls.ca_file", "/traces/ca.pem"),
     ("export.traces.tls.cert_file", "/traces/cert.pem"),
     ("export.traces.tls.key_file", "/traces/key.pem"),
+    ("export.metrics.exporter", "none"),
+    ("export.metrics.endpoint", "https://metrics.example.com"),
+    ("export.metrics.protocol", "grpc"),
+    ("export.metrics.headers", "api-key=4"),
+    ("export.metrics.headers_file", "/export.metrics/headers"),
+    ("export.metrics.compression", "none"),
+    ("export.metrics.timeout", "5s"),
+    ("export.metrics.tls.ca_file", "/metrics/ca.pem"),
+    ("export.metrics.tls.cert_file", "/metrics/cert.pem"),
+    ("export.metrics.tls.key_file", "/metrics/key.pem"),
     ("spool.mode", "memory"),
     ("spool.max_bytes", "1MiB"),
     ("health.listen", "[::1]:80"),
     ("telemetry.log_level", "debug"),
     ("telemetry.log_format", "json"),
-    ("telemetry.metrics", "none"),
     ("telemetry.metrics_interval", "5s"),
     ("telemetry.endpoint", "http://own.example.com:4318"),
+    ("telemetry.protocol", "http/json"),
     ("telemetry.headers", "a=1"),
     ("telemetry.otlp_logs", "true"),
 ];

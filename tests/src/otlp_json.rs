@@ -152,7 +152,7 @@ pub struct Point {
 pub fn last_points(file: &str, name: &str) -> Vec<Point> {
     let points = |metric: &Value, resource: &Attributes| {
         let point = |point: &Value| Point {
-            value: point["asDouble"].as_f64().unwrap_or_else(|| number(&point["asInt"]) as f64),
+            value: value_of(point).unwrap_or_else(|| panic!("a point of {name} without a value: {point}")),
             attributes: Attributes::read(&point["attributes"]),
             resource: resource.clone(),
         };
@@ -163,6 +163,11 @@ pub fn last_points(file: &str, name: &str) -> Vec<Point> {
         .flatten()
         .last()
         .unwrap_or_default()
+}
+
+/// 64-bit integers are strings in protobuf's JSON.
+fn value_of(point: &Value) -> Option<f64> {
+    point["asDouble"].as_f64().or_else(|| point["asInt"].as_str()?.parse().ok())
 }
 
 fn span_event(event: &Value) -> SpanEvent {

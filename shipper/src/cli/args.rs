@@ -27,7 +27,12 @@ Exit status:
 
 Environment:
   OTEL_EXPORTER_OTLP_{ENDPOINT,HEADERS,TIMEOUT,COMPRESSION,PROTOCOL}
-      as in the OpenTelemetry specification, also with _LOGS_ and _TRACES_
+  OTEL_EXPORTER_OTLP_{CERTIFICATE,CLIENT_CERTIFICATE,CLIENT_KEY,INSECURE}
+      as in the OpenTelemetry specification, also with _LOGS_, _TRACES_ and
+      _METRICS_ (the agent's own)
+  OTEL_{LOGS,TRACES,METRICS}_EXPORTER, OTEL_SDK_DISABLED, OTEL_LOG_LEVEL,
+  OTEL_METRIC_EXPORT_INTERVAL, OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES
+      likewise; others of the specification are ignored, and run says so
   TCPDROP_OTEL_<SECTION>_<KEY>
       any setting, such as TCPDROP_OTEL_DEDUP_WINDOW=5s
   NO_COLOR
@@ -98,7 +103,7 @@ sends would be refused.";
 const SHOW_EXAMPLES: &str = "\
 Examples:
   tcpdrop-otel config show
-  tcpdrop-otel config show | grep -v '# default'    what differs from the defaults
+  tcpdrop-otel config show --changed      only what differs from the defaults
   tcpdrop-otel config show --json
 
 Secrets (headers, queries of URLs) are hidden.";
@@ -260,9 +265,12 @@ pub struct DoctorArgs {
 /// Arguments of `config show`.
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
 pub struct ShowArgs {
-    /// Print one JSON object instead of TOML.
+    /// Print one JSON array instead of TOML.
     #[arg(long)]
     pub json: bool,
+    /// Print only what differs from the defaults.
+    #[arg(long)]
+    pub changed: bool,
     /// Where settings come from.
     #[command(flatten)]
     pub settings: SettingsArgs,

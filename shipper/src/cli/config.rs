@@ -1,11 +1,11 @@
 //! `config`: whether the settings hold, which do, which there are. Nothing is started.
 
 use super::args::{ConfigCommand, SettingsArgs, ShowArgs, usage_error};
-use crate::config::model::SignalExporter;
+use crate::config::model::{Export, SignalExporter};
 use crate::config::show::{REFERENCE, Setting, as_toml, effective};
-use crate::config::{Config, ConfigError, Origin, Problem, Sources, default_path, load};
-use crate::export::Signal;
+use crate::config::{Config, ConfigError, Origin, Problem, Sources, default_path, ignored, load};
 use crate::export::route::Route;
+use crate::export::service::Service;
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -20,18 +20,25 @@ pub fn run(command: &ConfigCommand) -> ExitCode {
 
 /// Shows the settings that hold; what is wrong goes to stderr, with status 2.
 pub fn show(args: &ShowArgs) -> ExitCode {
-    let ShowArgs { json, settings } = args;
-    match Sources::gather(settings.config.as_deref(), &settings.sets).and_then(|sources| effective(&sources))
-    {
-        Ok(settings) if *json => print(&(as_json(&settings).to_string() + "\n")),
-        Ok(settings) => print(&as_toml(&settings)),
-        Err(error) => refuse(&error),
+    let ShowArgs { json, changed, settings } = args;
+    let sources = Sources::gather(settings.config.as_deref(), &settings.sets);
+    let mut settings = match sources.and_then(|sources| effective(&sources)) {
+        Ok(settings) => settings,
+        Err(error) => return refuse(&error),
+    };
+    settings.retain(|setting| !changed || setting.is_changed);
+    if *json {
+        print(&(as_json(&settings).to_string() + "\n"))
+    } else if settings.is_empty() {
+        print("# all settings are as by default\n")
+    } else {
+        print(&as_toml(&settings))
     }
 }
 
 fn as_json(settings: &[Setting]) -> serde_json::Value {
     let settings = settings.iter().map(
-        |Setting { key, value, origin }| serde_json::json!({ "key": key, "value": value, "origin": origin }),
+        |Setting { key, value, origin, .. }| serde_json::json!({ "key": key, "value": value, "origin": origin }),
     );
     settings.collect()
 }
@@ -69,12 +76,19 @@ pub fn settings(args: &SettingsArgs) -> Result<(Config, Sources), ConfigError> {
 /// As [`settings`], and what is wrong with those files.
 pub fn settings_with_files(args: &SettingsArgs) -> Result<(Config, Sources), ConfigError> {
     let (config, sources) = settings(args)?;
-    let mut problems: Vec<_> = Signal::ALL
+    let own = config.own_export();
+    let routes = [
+        Route::of(&config.export, Service::Logs),
+        Route::of(&config.export, Service::Traces),
+        Route::of(&own, Service::Metrics),
+        Route::of(&own, Service::Logs),
+    ];
+    let mut problems: Vec<_> = routes
         .into_iter()
-        .filter_map(|signal| Route::of(&config.export, signal).err())
+        .filter_map(Result::err)
         .map(|error| Problem { origin: Origin::Settings, what: error.to_string() })
         .collect();
-    // Both signals usually share their files.
+    // The signals usually share their files.
     problems.dedup();
     if problems.is_empty() { Ok((config, sources)) } else { Err(ConfigError { problems }) }
 }
@@ -88,23 +102,23 @@ pub fn refuse(error: &ConfigError) -> ExitCode {
 
 fn verdict(args: &SettingsArgs) -> Result<String, ConfigError> {
     let (config, sources) = settings_with_files(args)?;
-    Ok(match &sources.file {
+    let verdict = match &sources.file {
         Some(file) => format!("{}: fine", file.path.display()),
         None => without_a_file(&config),
-    })
+    };
+    Ok(std::iter::once(verdict).chain(ignored(&sources)).collect::<Vec<_>>().join("\n"))
 }
 
 fn without_a_file(config: &Config) -> String {
-    let [logs, traces] =
-        [(Signal::Logs, config.export.logs.exporter), (Signal::Traces, config.export.traces.exporter)].map(
-            |(signal, exporter)| match exporter {
-                SignalExporter::Otlp => config.export.destination(signal).url.to_string(),
-                SignalExporter::None => "nowhere (not exported)".to_owned(),
-            },
-        );
+    let goes_to = |export: &Export, service| match export.of(service).exporter {
+        SignalExporter::Otlp => export.destination(service).name(),
+        SignalExporter::None => "nowhere (not exported)".to_owned(),
+    };
+    let [logs, traces] = [Service::Logs, Service::Traces].map(|service| goes_to(&config.export, service));
+    let metrics = goes_to(&config.own_export(), Service::Metrics);
     format!(
         "{}: does not exist, so the built-in defaults hold, and what environment and --set change: fine\n\
-         log records go to {logs}, spans to {traces}; status at http://{}/status",
+         log records go to {logs}, spans to {traces}, own metrics to {metrics}; status at http://{}/status",
         default_path().display(),
         config.health.listen
     )

@@ -28,10 +28,8 @@ use tokio::runtime::Builder;
 pub fn observed_resource() -> Resource {
     let service_name = std::env::var("OTEL_SERVICE_NAME").ok();
     let declared = match std::env::var("OTEL_RESOURCE_ATTRIBUTES") {
-        Ok(text) => resource::parse_attributes(&text).unwrap_or_else(|error| {
-            tracing::warn!("{error}");
-            BTreeMap::new()
-        }),
+        // What is wrong with them is among what `config::ignored` says.
+        Ok(text) => resource::parse_attributes(&text).unwrap_or_default(),
         Err(_) => BTreeMap::new(),
     };
     resource::observed_host(&HostView::read(), service_name.as_deref(), &declared)

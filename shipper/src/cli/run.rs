@@ -2,7 +2,7 @@
 
 use crate::agent::{self, Agent, AgentError, Intervals, Pulse};
 use crate::config::model::{EmitSpans, SignalExporter};
-use crate::config::{Config, Sources};
+use crate::config::{Config, Sources, ignored};
 use crate::enrich::Host;
 use crate::export::Signal;
 use crate::export::route::{Route, RouteError};
@@ -69,6 +69,7 @@ pub async fn run(mut config: Config, sources: Sources, file: Option<PathBuf>) ->
     // Before anything is loaded: so a wrong file or a second agent ends here.
     let routes = [Route::of(&config.export, Signal::Logs)?, Route::of(&config.export, Signal::Traces)?];
     let own_routes = OwnTelemetry::routes(&config)?;
+    ignored(&sources).iter().for_each(|line| tracing::warn!("{line}"));
     say_unexported(&mut config);
     let listener = serve::bind(config.health.listen)?;
     let status_address = listener.address();

@@ -3,8 +3,7 @@
 
 use super::filter::list;
 use super::model::{
-    Compression, Config, EmitSpans, Level, LogFormat, MetricsExporter, Protocol, SignalExporter, SpanEvents,
-    SpoolMode,
+    Compression, Config, EmitSpans, Level, LogFormat, Protocol, SignalExporter, SpanEvents, SpoolMode,
 };
 use super::read::{
     Given, Read, address, boolean, bytes, choice, duration, endpoint, file, headers, optional, ring_bytes,
@@ -92,14 +91,26 @@ pub(super) const KEYS: &[Key] = &[
     key("export.traces.tls.ca_file", |c, v| put(&mut c.export.traces.tls.ca_file, optional(v, file))),
     key("export.traces.tls.cert_file", |c, v| put(&mut c.export.traces.tls.cert_file, optional(v, file))),
     key("export.traces.tls.key_file", |c, v| put(&mut c.export.traces.tls.key_file, optional(v, file))),
+    key("export.metrics.exporter", |c, v| put(&mut c.export.metrics.exporter, choice(v, METRICS_EXPORTERS))),
+    key("export.metrics.endpoint", |c, v| put(&mut c.export.metrics.endpoint, optional(v, endpoint))),
+    key("export.metrics.protocol", |c, v| put(&mut c.export.metrics.protocol, optional(v, protocol))),
+    key("export.metrics.headers", |c, v| put(&mut c.export.metrics.headers, optional(v, headers))),
+    key("export.metrics.compression", |c, v| {
+        put(&mut c.export.metrics.compression, optional(v, compression))
+    }),
+    key("export.metrics.timeout", |c, v| put(&mut c.export.metrics.timeout, optional(v, timeout))),
+    key("export.metrics.headers_file", |c, v| put(&mut c.export.metrics.headers_file, optional(v, file))),
+    key("export.metrics.tls.ca_file", |c, v| put(&mut c.export.metrics.tls.ca_file, optional(v, file))),
+    key("export.metrics.tls.cert_file", |c, v| put(&mut c.export.metrics.tls.cert_file, optional(v, file))),
+    key("export.metrics.tls.key_file", |c, v| put(&mut c.export.metrics.tls.key_file, optional(v, file))),
     key("spool.mode", |c, v| put(&mut c.spool.mode, choice(v, SPOOL_MODES))),
     key("spool.max_bytes", |c, v| put(&mut c.spool.max_bytes, bytes(v, LARGEST_RECORD..=1 << 40))),
     key("health.listen", |c, v| put(&mut c.health.listen, address(v))),
     key("telemetry.log_level", |c, v| put(&mut c.telemetry.log_level, choice(v, LEVELS))),
     key("telemetry.log_format", |c, v| put(&mut c.telemetry.log_format, choice(v, LOG_FORMATS))),
-    key("telemetry.metrics", |c, v| put(&mut c.telemetry.metrics, choice(v, METRICS_EXPORTERS))),
     key("telemetry.metrics_interval", |c, v| put(&mut c.telemetry.metrics_interval, duration(v, SECONDS))),
     key("telemetry.endpoint", |c, v| put(&mut c.telemetry.endpoint, optional(v, endpoint))),
+    key("telemetry.protocol", |c, v| put(&mut c.telemetry.protocol, optional(v, protocol))),
     key("telemetry.headers", |c, v| put(&mut c.telemetry.headers, headers(v))),
     key("telemetry.otlp_logs", |c, v| put(&mut c.telemetry.otlp_logs, boolean(v))),
 ];
@@ -122,13 +133,9 @@ const SIGNAL_EXPORTERS: &[(&str, SignalExporter)] =
     &[("otlp", SignalExporter::Otlp), ("none", SignalExporter::None)];
 const SPOOL_MODES: &[(&str, SpoolMode)] = &[("memory", SpoolMode::Memory)];
 const LOG_FORMATS: &[(&str, LogFormat)] = &[("text", LogFormat::Text), ("json", LogFormat::Json)];
-const METRICS_EXPORTERS: &[(&str, MetricsExporter)] =
-    // Prometheus is served in any case.
-    &[
-        ("otlp", MetricsExporter::Otlp),
-        ("none", MetricsExporter::None),
-        ("prometheus", MetricsExporter::None),
-    ];
+/// Prometheus is served in any case.
+const METRICS_EXPORTERS: &[(&str, SignalExporter)] =
+    &[("otlp", SignalExporter::Otlp), ("none", SignalExporter::None), ("prometheus", SignalExporter::None)];
 pub(super) const LEVELS: &[(&str, Level)] = &[
     ("trace", Level::Trace),
     ("debug", Level::Debug),
@@ -173,13 +180,15 @@ impl Key {
     /// "OTLP Exporter Configuration").
     pub(super) fn standard_variable(&self) -> Option<String> {
         match self.path {
-            "telemetry.metrics" => return Some("OTEL_METRICS_EXPORTER".to_owned()),
+            "telemetry.log_level" => return Some("OTEL_LOG_LEVEL".to_owned()),
             "telemetry.metrics_interval" => return Some("OTEL_METRIC_EXPORT_INTERVAL".to_owned()),
             _ => {}
         }
         let setting = self.path.strip_prefix("export.")?;
         let (signal, setting) = match setting.split_once('.') {
-            Some((signal @ ("logs" | "traces"), setting)) => (format!("{}_", upper_snake(signal)), setting),
+            Some((signal @ ("logs" | "traces" | "metrics"), setting)) => {
+                (format!("{}_", upper_snake(signal)), setting)
+            }
             _ => (String::new(), setting),
         };
         let name = match setting {

@@ -2,11 +2,11 @@
 
 use super::error::{ConfigError, Origin, Problem};
 use super::keys::{KEYS, Key, is_section, sections};
-use super::model::{Config, MetricsExporter, SignalExporter};
+use super::model::Config;
 use super::nearest::{hint, nearest};
 use super::read::Given;
 use super::sources::{SourceFile, Sources};
-use super::standard;
+use super::standard::{self, Said};
 use std::borrow::Cow;
 use std::iter::once;
 use toml::Spanned;
@@ -55,30 +55,15 @@ impl Loader {
 
     fn standard_variables(&mut self, sources: &Sources) {
         for key in KEYS {
-            let Some(name) = key.standard_variable() else { continue };
-            let Some(value) = sources.variable(&name) else { continue };
-            if key.path.ends_with(".endpoint") {
-                self.text(key, &name, Origin::Environment, &standard::endpoint(&name, value, sources));
-            } else if ![".timeout", ".metrics_interval"].iter().any(|end| key.path.ends_with(end)) {
-                self.text(key, &name, Origin::Environment, value);
-            } else if value.parse::<u64>().is_ok() {
-                self.text(key, &name, Origin::Environment, &format!("{value}ms"));
-            } else {
-                let what = format!("`{name}` must be a whole number of milliseconds, not {value:?}");
-                self.problems.push(Problem { origin: Origin::Environment, what });
+            match standard::said(key, sources) {
+                Some(Said { name, value: Ok(value) }) => self.text(key, &name, Origin::Environment, &value),
+                Some(Said { value: Err(what), .. }) => {
+                    self.problems.push(Problem { origin: Origin::Environment, what });
+                }
+                None => {}
             }
         }
-        match standard::sdk_is_disabled(sources) {
-            Ok(true) => {
-                self.config.export.logs.exporter = SignalExporter::None;
-                self.config.export.traces.exporter = SignalExporter::None;
-                self.config.telemetry.metrics = MetricsExporter::None;
-                self.config.telemetry.otlp_logs = false;
-            }
-            Ok(false) => {}
-            Err(what) => self.problems.push(Problem { origin: Origin::Environment, what }),
-        }
-        for what in standard::bad_insecure(sources) {
+        for what in standard::faults(sources) {
             self.problems.push(Problem { origin: Origin::Environment, what });
         }
     }

@@ -12,7 +12,7 @@
 //! all that runs on a host or in a pod. As the OpenTelemetry specification has it, a variable that is empty counts as
 //! unset, and what is set for one signal wins over what is set for all, whichever layer either comes from.
 //! Where the specification would ignore a bad value with a warning, it is refused here: a wrong setting must not be found
-//! during an incident.
+//! during an incident. Variables of the specification that change nothing here are [`ignored`], with a word.
 //!
 //! [`load`] is a pure function from the texts of the layers to a [`Config`] or to all that is wrong with them;
 //! [`Sources::gather`] gets the texts from the process.
@@ -22,6 +22,7 @@ mod endpoint;
 mod error;
 mod filter;
 pub(crate) mod headers;
+mod ignored;
 mod keys;
 mod load;
 pub mod model;
@@ -34,6 +35,7 @@ mod standard;
 
 pub use endpoint::{Endpoint, InvalidEndpoint};
 pub use error::{ConfigError, Origin, Problem};
+pub use ignored::ignored;
 pub use load::load;
 pub use model::{Config, default_path};
 pub use severity::default_policy;

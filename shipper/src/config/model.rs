@@ -188,6 +188,8 @@ pub struct Export {
     pub logs: SignalExport,
     /// For spans, over the above.
     pub traces: SignalExport,
+    /// For the agent's own metrics, over the above.
+    pub metrics: SignalExport,
 }
 
 impl Default for Export {
@@ -203,11 +205,12 @@ impl Default for Export {
             tls: Tls::default(),
             logs: SignalExport::default(),
             traces: SignalExport::default(),
+            metrics: SignalExport::default(),
         }
     }
 }
 
-/// `[export.logs]` and `[export.traces]`: what differs for one signal.
+/// `[export.logs]`, `[export.traces]` and `[export.metrics]`: what differs for one signal.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SignalExport {
     /// Whether the signal is exported at all.
@@ -228,13 +231,13 @@ pub struct SignalExport {
     pub tls: Tls,
 }
 
-/// `export.logs.exporter` and `export.traces.exporter`
+/// `export.logs.exporter`, `export.traces.exporter` and `export.metrics.exporter`
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SignalExporter {
     /// To an OTLP receiver.
     #[default]
     Otlp,
-    /// Not at all: nothing is made, and drops without a record count as evicted.
+    /// Not at all: nothing is made, and drops without a record count as evicted. Metrics are still at `/metrics`.
     None,
 }
 
@@ -314,14 +317,13 @@ pub struct Telemetry {
     pub log_level: Level,
     /// Form of the agent's own log lines.
     pub log_format: LogFormat,
-    /// Whether own metrics are sent. They are at `/metrics` in any case.
-    pub metrics: MetricsExporter,
-    /// How often they are.
+    /// How often own metrics are sent.
     pub metrics_interval: Duration,
-    /// Base URL for own metrics and logs, `/v1/metrics` and `/v1/logs` are appended; [`Export::endpoint`] if there is
-    /// none.
+    /// Base URL for own metrics and log lines; [`Export::endpoint`] if there is none.
     pub endpoint: Option<Endpoint>,
-    /// Headers of its requests; [`Export::headers`] if there are none and no `endpoint` either.
+    /// Wire protocol for them; [`Export::protocol`] if there is none.
+    pub protocol: Option<Protocol>,
+    /// Headers of their requests; [`Export::headers`] if there are none and no `endpoint` either.
     pub headers: HeaderMap,
     /// Whether own log lines are sent too.
     pub otlp_logs: bool,
@@ -332,23 +334,13 @@ impl Default for Telemetry {
         Self {
             log_level: Level::Info,
             log_format: LogFormat::default(),
-            metrics: MetricsExporter::default(),
             metrics_interval: Duration::from_secs(60),
             endpoint: None,
+            protocol: None,
             headers: HeaderMap::new(),
             otlp_logs: false,
         }
     }
-}
-
-/// `telemetry.metrics`
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum MetricsExporter {
-    /// By OTLP.
-    #[default]
-    Otlp,
-    /// Not at all.
-    None,
 }
 
 /// `telemetry.log_format`

@@ -8,6 +8,7 @@ use super::load::load;
 use super::model::{Config, Level, SeverityRule};
 use super::read::Given;
 use super::sources::{SourceFile, Sources};
+use super::standard::{self, Said};
 use std::fmt::Write;
 use toml::de::{DeTable, DeValue};
 use toml::{Table, Value};
@@ -30,6 +31,8 @@ pub struct Setting {
     pub value: Value,
     /// Where it came from: `default`, `FILE:LINE`, a variable's name, `--set`.
     pub origin: String,
+    /// Whether it means something else than the default does.
+    pub is_changed: bool,
 }
 
 /// The settings that `sources` make, in the order of the reference.
@@ -45,13 +48,14 @@ pub fn effective(sources: &Sources) -> Result<Vec<Setting>, ConfigError> {
         let (value, origin) = given.unwrap_or_else(|| {
             (find(&defaults, key.path).cloned().unwrap_or(Value::from("")), DEFAULT.to_owned())
         });
+        let is_changed = origin != DEFAULT && read(key, &value).as_ref() != Some(&Config::default());
         match key.path {
             // The built-in rules hold besides the given ones.
             "severity" if origin != DEFAULT => {
                 let origin = format!("{origin}, then the built-in rules");
-                Setting { key: key.path, value: rules(&config.severity), origin }
+                Setting { key: key.path, value: rules(&config.severity), origin, is_changed }
             }
-            path => Setting { key: path, value: hide(key, value), origin },
+            path => Setting { key: path, value: hide(key, value), origin, is_changed },
         }
     });
     Ok(settings.collect())
@@ -68,12 +72,8 @@ fn last_given(key: &Key, sources: &Sources, file: Option<&FileView>) -> Option<(
     if let Some(value) = sources.variable(&variable) {
         return Some(text(value, &variable));
     }
-    if let Some(name) = key.standard_variable()
-        && let Some(value) = sources.variable(&name)
-    {
-        // The specification has timeouts in milliseconds.
-        let unit = if key.path.ends_with(".timeout") { "ms" } else { "" };
-        return Some(text(&format!("{value}{unit}"), &name));
+    if let Some(Said { name, value: Ok(value) }) = standard::said(key, sources) {
+        return Some(text(&value, &name));
     }
     file?.get(key.path)
 }
@@ -133,15 +133,19 @@ fn value_of_text(key: &Key, text: &str) -> Value {
 }
 
 fn reads_the_same(key: &Key, form: &Value, text: &str) -> bool {
-    fn read(key: &Key, given: Given) -> Option<Config> {
-        let mut config = Config::default();
-        (key.set)(&mut config, given).ok().map(|()| config)
-    }
-    let form = form.to_string();
-    DeValue::parse(&form).is_ok_and(|form| {
-        let from_form = read(key, Given::Toml(form.get_ref()));
-        from_form.is_some() && from_form == read(key, Given::Text(text))
-    })
+    let from_form = read(key, form);
+    from_form.is_some() && from_form == defaults_but_for(key, Given::Text(text))
+}
+
+/// The settings with this one alone; `None` if the value is not one that a file may have.
+fn read(key: &Key, value: &Value) -> Option<Config> {
+    let value = value.to_string();
+    DeValue::parse(&value).ok().and_then(|value| defaults_but_for(key, Given::Toml(value.get_ref())))
+}
+
+fn defaults_but_for(key: &Key, given: Given) -> Option<Config> {
+    let mut config = Config::default();
+    (key.set)(&mut config, given).ok().map(|()| config)
 }
 
 fn is_headers(key: &Key) -> bool {
@@ -191,7 +195,7 @@ pub fn as_toml(settings: &[Setting]) -> String {
     }
     let mut text = String::new();
     let mut write = |settings: &mut dyn Iterator<Item = &Setting>| {
-        for Setting { key, value, origin } in settings {
+        for Setting { key, value, origin, .. } in settings {
             let name = key.rsplit_once('.').map_or(*key, |(_, name)| name);
             // A path may hold anything; a comment ends with its line.
             let origin: String = origin.chars().map(|c| if c.is_control() { '?' } else { c }).collect();
@@ -260,6 +264,35 @@ mod tests {
         assert_shows(&sources, "export.endpoint", "\"http://own:4318\"", "TCPDROP_OTEL_EXPORT_ENDPOINT");
         assert_shows(&sources, "health.listen", "\"127.0.0.1:13134\"", "default");
         assert_eq!(reload(&sources), load(&sources).unwrap());
+    }
+
+    #[test]
+    fn standard_variables_are_shown_as_what_they_mean() {
+        let environment = [
+            ("OTEL_SDK_DISABLED", "true"),
+            ("OTEL_METRIC_EXPORT_INTERVAL", "5000"),
+            ("OTEL_LOG_LEVEL", "VERBOSE"),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4317"),
+            ("OTEL_EXPORTER_OTLP_INSECURE", "true"),
+        ];
+        let sources = sources(None, &environment, &[]);
+        assert_shows(&sources, "export.logs.exporter", "\"none\"", "OTEL_SDK_DISABLED");
+        assert_shows(&sources, "telemetry.otlp_logs", "false", "OTEL_SDK_DISABLED");
+        assert_shows(&sources, "telemetry.metrics_interval", "\"5000ms\"", "OTEL_METRIC_EXPORT_INTERVAL");
+        assert_shows(&sources, "telemetry.log_level", "\"trace\"", "OTEL_LOG_LEVEL");
+        assert_shows(&sources, "export.endpoint", "\"http://collector:4317\"", "OTEL_EXPORTER_OTLP_ENDPOINT");
+        assert_eq!(reload(&sources), load(&sources).unwrap());
+    }
+
+    #[test]
+    fn what_means_the_same_as_the_default_is_not_changed() {
+        let file = "[dedup]\nwindow = \"10000ms\"\n[limit]\nburst = 50\nglobal_per_second = 1\n";
+        let sources = sources(Some(file), &[("OTEL_EXPORTER_OTLP_HEADERS", "a=open%20sesame")], &[]);
+        let changed: Vec<_> =
+            effective(&sources).unwrap().into_iter().filter(|setting| setting.is_changed).collect();
+        let keys: Vec<_> = changed.iter().map(|setting| setting.key).collect();
+        assert_eq!(keys, ["limit.global_per_second", "export.headers"]);
+        assert!(!as_toml(&changed).contains("sesame"));
     }
 
     fn reload(sources: &Sources) -> Config {

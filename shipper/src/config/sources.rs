@@ -63,6 +63,14 @@ impl Sources {
         given.map(|(_, value)| value.trim()).filter(|value| !value.is_empty())
     }
 
+    /// The variables of the OpenTelemetry project that are set, in the order of their names.
+    pub(super) fn standard_variables(&self) -> impl Iterator<Item = (&str, &str)> {
+        let mut names: Vec<_> = self.environment.iter().map(|(name, _)| name.as_str()).collect();
+        names.retain(|name| name.starts_with(STANDARD_PREFIX));
+        names.sort_unstable();
+        names.into_iter().filter_map(|name| Some((name, self.variable(name)?)))
+    }
+
     /// The names of the product's own variables, in order.
     pub(super) fn own_variables(&self) -> impl Iterator<Item = &str> {
         let mut names: Vec<_> = self.environment.iter().map(|(name, _)| name.as_str()).collect();

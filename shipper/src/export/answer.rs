@@ -1,11 +1,10 @@
 //! What a receiver's answer means: the OTLP specification's rules (OTLP/HTTP response, failures, throttling), pure.
 
 use super::backoff::MAX_RETRY_AFTER;
-use super::{Contents, Outcome, Signal};
+use super::service::{Partial, Service};
+use super::{Contents, Outcome};
 use http::header::{CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use http::{HeaderMap, StatusCode};
-use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceResponse;
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
 use prost::Message;
 use std::time::{Duration, SystemTime};
 
@@ -69,16 +68,16 @@ pub(super) fn partial(contents: Contents, rejected: u64) -> Outcome {
 
 /// Reads a response. `body` may be cut off; `now` is for a `Retry-After` that names a date.
 pub fn classify(
-    signal: Signal,
+    service: Service,
     status: StatusCode,
     headers: &HeaderMap,
     body: &[u8],
     now: SystemTime,
 ) -> Answer {
     if status.is_success() {
-        return success(signal, headers, body);
+        return success(service, headers, body);
     }
-    let why = failure(status, headers, body);
+    let why = failure(service, status, headers, body);
     match status.as_u16() {
         429 | 502 | 503 | 504 => Answer::Retry { after: retry_after(headers, now), why },
         // The specification forbids a retry for 4xx and 5xx only: the data can wait for the URL to be put right.
@@ -87,7 +86,7 @@ pub fn classify(
     }
 }
 
-fn success(signal: Signal, headers: &HeaderMap, body: &[u8]) -> Answer {
+fn success(service: Service, headers: &HeaderMap, body: &[u8]) -> Answer {
     let media = media_type(headers);
     if media == "text/html" {
         let why = "a web page came back: this is not an OTLP receiver, see export.endpoint".to_owned();
@@ -95,45 +94,19 @@ fn success(signal: Signal, headers: &HeaderMap, body: &[u8]) -> Answer {
     }
     let partial = match media {
         _ if body.is_empty() => Some((0, String::new())),
-        "application/json" => partial_from_json(signal, body),
-        _ => partial_from_protobuf(signal, body),
+        "application/json" => service.partial_from_json(body),
+        _ => service.partial_from_protobuf(body),
     };
     accepted(partial)
 }
 
 /// An acknowledgement, with what its `partial_success` says; `None` where that could not be read.
-pub(super) fn accepted(partial: Option<(i64, String)>) -> Answer {
+pub(super) fn accepted(partial: Option<Partial>) -> Answer {
     let (rejected, message) = partial.unwrap_or_else(|| (0, "(it is not an OTLP response)".to_owned()));
     Answer::Accepted {
         rejected: u64::try_from(rejected).unwrap_or(0),
         message: Some(one_line(&message)).filter(|message| !message.is_empty()),
     }
-}
-
-/// How many were rejected, and the remark.
-pub(super) fn partial_from_protobuf(signal: Signal, body: &[u8]) -> Option<(i64, String)> {
-    match signal {
-        Signal::Logs => {
-            let partial = ExportLogsServiceResponse::decode(body).ok()?.partial_success.unwrap_or_default();
-            Some((partial.rejected_log_records, partial.error_message))
-        }
-        Signal::Traces => {
-            let partial = ExportTraceServiceResponse::decode(body).ok()?.partial_success.unwrap_or_default();
-            Some((partial.rejected_spans, partial.error_message))
-        }
-    }
-}
-
-/// By hand: protobuf's JSON writes 64-bit numbers as strings and leaves zeros out, which the generated types refuse.
-fn partial_from_json(signal: Signal, body: &[u8]) -> Option<(i64, String)> {
-    let response: serde_json::Value = serde_json::from_slice(body).ok()?;
-    let partial = response.as_object()?.get("partialSuccess").unwrap_or(&serde_json::Value::Null);
-    let rejected = &partial[match signal {
-        Signal::Logs => "rejectedLogRecords",
-        Signal::Traces => "rejectedSpans",
-    }];
-    let number = rejected.as_i64().or_else(|| rejected.as_str()?.parse().ok()).unwrap_or(0);
-    Some((number, partial["errorMessage"].as_str().unwrap_or_default().to_owned()))
 }
 
 /// `google.rpc.Status`, the body of an OTLP failure; its details are not used.
@@ -143,7 +116,7 @@ struct RpcStatus {
     message: String,
 }
 
-fn failure(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> String {
+fn failure(service: Service, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> String {
     let mut why = format!("HTTP {}", status.as_u16());
     if let Some(phrase) = status.canonical_reason() {
         why = format!("{why} {phrase}");
@@ -151,7 +124,7 @@ fn failure(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> String {
     if let Some(message) = failure_message(headers, body) {
         why = format!("{why}, {message:?}");
     }
-    if let Some(hint) = hint(status, headers) {
+    if let Some(hint) = hint(service, status, headers) {
         why = format!("{why} ({hint})");
     }
     why
@@ -170,7 +143,7 @@ fn failure_message(headers: &HeaderMap, body: &[u8]) -> Option<String> {
     Some(one_line(&message)).filter(|message| !message.is_empty())
 }
 
-fn hint(status: StatusCode, headers: &HeaderMap) -> Option<String> {
+fn hint(service: Service, status: StatusCode, headers: &HeaderMap) -> Option<String> {
     Some(match status.as_u16() {
         300..=399 => {
             let target = headers.get(LOCATION)?.to_str().ok()?;
@@ -178,12 +151,17 @@ fn hint(status: StatusCode, headers: &HeaderMap) -> Option<String> {
             format!("redirects are not followed; export.endpoint may have to point to {}", one_line(target))
         }
         401 | 403 => "export.headers must carry what the receiver asks for".to_owned(),
+        404 if service == Service::Metrics => NO_METRICS.to_owned(),
         404 | 405 => "the path is not that of an OTLP/HTTP receiver, see export.endpoint".to_owned(),
         413 => "the request is larger than the receiver's limit".to_owned(),
         415 => "the receiver does not take the body: see export.protocol and export.compression".to_owned(),
         _ => return None,
     })
 }
+
+/// A Collector without a pipeline of metrics is no mistake, and common.
+pub(super) const NO_METRICS: &str =
+    "the receiver takes no metrics there; export.metrics.exporter = \"none\" keeps them at /metrics";
 
 fn media_type(headers: &HeaderMap) -> &str {
     let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();

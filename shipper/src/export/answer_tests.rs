@@ -1,11 +1,13 @@
 use super::*;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsPartialSuccess;
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceResponse;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTracePartialSuccess;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
 
 const PROTOBUF: &str = "application/x-protobuf";
 const JSON: &str = "application/json; charset=utf-8";
 
-fn answer_with(signal: Signal, status: u16, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+fn answer_with(signal: Service, status: u16, headers: &[(&str, &str)], body: &[u8]) -> Answer {
     let mut map = HeaderMap::new();
     for (name, value) in headers {
         map.insert(http::HeaderName::try_from(*name).unwrap(), value.parse().unwrap());
@@ -15,7 +17,7 @@ fn answer_with(signal: Signal, status: u16, headers: &[(&str, &str)], body: &[u8
 }
 
 fn answer(status: u16, media: &str, body: &[u8]) -> Answer {
-    answer_with(Signal::Logs, status, &[("content-type", media)], body)
+    answer_with(Service::Logs, status, &[("content-type", media)], body)
 }
 
 fn why(answer: Answer) -> String {
@@ -56,7 +58,7 @@ fn partial_success_is_read_in_both_encodings() {
         }),
     };
     let headers = [("content-type", PROTOBUF)];
-    assert_eq!(answer_with(Signal::Traces, 200, &headers, &traces.encode_to_vec()), partial);
+    assert_eq!(answer_with(Service::Traces, 200, &headers, &traces.encode_to_vec()), partial);
 }
 
 #[test]
@@ -93,7 +95,7 @@ fn the_specification_says_what_is_sent_again() {
 
 #[test]
 fn retry_after_comes_as_seconds_or_date_and_is_bounded() {
-    let after = |value| match answer_with(Signal::Logs, 503, &[("retry-after", value)], b"") {
+    let after = |value| match answer_with(Service::Logs, 503, &[("retry-after", value)], b"") {
         Answer::Retry { after, .. } => after.map(|after| after.as_secs()),
         other => panic!("{other:?}"),
     };
@@ -120,7 +122,8 @@ fn failures_say_what_the_receiver_said() {
 fn failures_name_the_remedy_where_there_is_one() {
     assert!(why(answer(401, "", b"")).contains("export.headers"));
     assert!(why(answer(404, "", b"")).contains("export.endpoint"));
-    let moved = answer_with(Signal::Logs, 308, &[("location", "https://other.test/v1/logs?key=hidden")], b"");
+    let moved =
+        answer_with(Service::Logs, 308, &[("location", "https://other.test/v1/logs?key=hidden")], b"");
     assert!(matches!(moved, Answer::Retry { .. }));
     let moved = why(moved);
     assert!(moved.contains("https://other.test/v1/logs") && !moved.contains("hidden"), "{moved}");
@@ -170,4 +173,14 @@ fn only_a_retry_keeps_the_request() {
     assert_eq!(FULL.outcome(whole), Some(Outcome::delivered(whole)));
     assert_eq!(Answer::Refused { why: String::new() }.outcome(whole), Some(Outcome::refused(whole)));
     assert_eq!(Answer::Retry { after: None, why: String::new() }.outcome(whole), None);
+}
+
+#[test]
+fn a_receiver_without_metrics_is_told_from_a_wrong_path() {
+    let why = |service| match answer_with(service, 404, &[], b"") {
+        Answer::Refused { why } => why,
+        other => panic!("{other:?}"),
+    };
+    assert!(why(Service::Metrics).contains("export.metrics.exporter = \"none\""));
+    assert!(why(Service::Logs).contains("see export.endpoint"));
 }

@@ -1,10 +1,10 @@
 //! What a receiver's answer over gRPC means: the OTLP specification's rules (OTLP/gRPC response, failures, throttling),
 //! pure.
 
-use super::Signal;
-use super::answer::{Answer, accepted, one_line, partial_from_protobuf};
+use super::answer::{Answer, NO_METRICS, accepted, one_line};
 use super::backoff::MAX_RETRY_AFTER;
 use super::grpc::message;
+use super::service::Service;
 use base64::Engine;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
@@ -42,14 +42,14 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 
 /// Reads a response of which `status` are the headers that hold `grpc-status`: the trailers, or the only headers there
 /// are. `None` if they do not, and so no gRPC service answered.
-pub fn classify(signal: Signal, status: &HeaderMap, body: &[u8]) -> Option<Answer> {
+pub fn classify(service: Service, status: &HeaderMap, body: &[u8]) -> Option<Answer> {
     let code = status.get("grpc-status")?.to_str().ok()?;
     let name = code.parse().ok().and_then(|number: usize| CODES.get(number)).copied().unwrap_or("UNKNOWN");
     if name == "OK" {
-        let partial = message(body).and_then(|message| partial_from_protobuf(signal, &message));
+        let partial = message(body).and_then(|message| service.partial_from_protobuf(&message));
         return Some(accepted(partial));
     }
-    let why = failure(name, status);
+    let why = failure(service, name, status);
     let retry_after = retry_after(status);
     Some(match name {
         "CANCELLED" | "DEADLINE_EXCEEDED" | "ABORTED" | "OUT_OF_RANGE" | "UNAVAILABLE" | "DATA_LOSS" => {
@@ -60,22 +60,23 @@ pub fn classify(signal: Signal, status: &HeaderMap, body: &[u8]) -> Option<Answe
     })
 }
 
-fn failure(name: &str, status: &HeaderMap) -> String {
+fn failure(service: Service, name: &str, status: &HeaderMap) -> String {
     let mut why = format!("gRPC status {name}");
     let message =
         status.get("grpc-message").map(|value| percent_decode(value.as_bytes()).decode_utf8_lossy());
     if let Some(message) = message.map(|text| one_line(&text)).filter(|text| !text.is_empty()) {
         why = format!("{why}, {message:?}");
     }
-    match hint(name) {
+    match hint(service, name) {
         Some(hint) => format!("{why} ({hint})"),
         None => why,
     }
 }
 
-fn hint(name: &str) -> Option<&'static str> {
+fn hint(service: Service, name: &str) -> Option<&'static str> {
     Some(match name {
         "UNAUTHENTICATED" | "PERMISSION_DENIED" => "export.headers must carry what the receiver asks for",
+        "UNIMPLEMENTED" if service == Service::Metrics => NO_METRICS,
         "UNIMPLEMENTED" => "the receiver does not take this signal, or not gzip, or is no OTLP receiver",
         "RESOURCE_EXHAUSTED" => "the request is larger than the receiver's limit, or a quota is used up",
         _ => return None,

@@ -15,7 +15,7 @@ fn status(code: usize, headers: &[(&'static str, &str)]) -> HeaderMap {
 }
 
 fn answer(code: usize, headers: &[(&'static str, &str)]) -> Answer {
-    classify(Signal::Logs, &status(code, headers), b"").unwrap()
+    classify(Service::Logs, &status(code, headers), b"").unwrap()
 }
 
 fn why(answer: &Answer) -> &str {
@@ -54,7 +54,7 @@ fn the_specification_says_what_is_sent_again() {
 #[test]
 fn success_may_be_partial() {
     let full = Answer::Accepted { rejected: 0, message: None };
-    let classify = |body: &[u8]| classify(Signal::Traces, &status(0, &[]), body).unwrap();
+    let classify = |body: &[u8]| classify(Service::Traces, &status(0, &[]), body).unwrap();
     assert_eq!(classify(&frame(Compression::None, b"").unwrap()), full);
     let partial = ExportTracePartialSuccess { rejected_spans: 2, error_message: "too\nold".to_owned() };
     let response = ExportTraceServiceResponse { partial_success: Some(partial) }.encode_to_vec();
@@ -96,5 +96,5 @@ fn failures_say_what_the_receiver_said_and_the_remedy() {
 
 #[test]
 fn without_a_status_it_was_not_grpc_that_answered() {
-    assert_eq!(classify(Signal::Logs, &HeaderMap::new(), b""), None);
+    assert_eq!(classify(Service::Logs, &HeaderMap::new(), b""), None);
 }

@@ -20,6 +20,7 @@ pub mod own_stream;
 mod progress;
 pub mod route;
 pub mod send;
+pub mod service;
 pub mod sink;
 pub mod spool;
 mod throttle;
@@ -28,6 +29,7 @@ pub mod transport;
 pub use progress::ExportState;
 
 use bytes::Bytes;
+use service::Service;
 use std::fmt;
 use std::ops::AddAssign;
 
@@ -46,10 +48,7 @@ impl Signal {
 
     /// The name that OTLP gives the signal, in paths and variables.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Logs => "logs",
-            Self::Traces => "traces",
-        }
+        Service::from(self).name()
     }
 }
 

@@ -1,7 +1,7 @@
 //! [`Route`]: a destination with what its files hold, read and checked before anything is started.
 
-use super::Signal;
 use super::destination::Destination;
+use super::service::Service;
 use crate::config::headers;
 use crate::config::model::{Export, SignalExporter, Tls};
 use hyper_rustls::ConfigBuilderExt;
@@ -68,17 +68,14 @@ pub struct Route {
 }
 
 impl Route {
-    /// The route of `signal`; `None` if it is not exported.
+    /// The route of a signal; `None` if it is not exported.
     ///
     /// # Errors
     /// As [`read`](Self::read).
-    pub fn of(export: &Export, signal: Signal) -> Result<Option<Self>, RouteError> {
-        let exporter = match signal {
-            Signal::Logs => export.logs.exporter,
-            Signal::Traces => export.traces.exporter,
-        };
-        match exporter {
-            SignalExporter::Otlp => Self::read(export.destination(signal)).map(Some),
+    pub fn of(export: &Export, service: impl Into<Service>) -> Result<Option<Self>, RouteError> {
+        let service = service.into();
+        match export.of(service).exporter {
+            SignalExporter::Otlp => Self::read(export.destination(service)).map(Some),
             SignalExporter::None => Ok(None),
         }
     }

@@ -6,9 +6,10 @@ use super::connector::{ConnectError, OwnPortRegistry};
 use super::destination::Destination;
 use super::route::Route;
 use super::send::Transport;
-use super::{EncodedRequest, Signal, body, grpc, grpc_answer, http};
+use super::service::Service;
+use super::{EncodedRequest, body, grpc, grpc_answer, http};
 use crate::config::model::{Protocol, Tls};
-use ::http::header::{CONTENT_ENCODING, CONTENT_TYPE, USER_AGENT};
+use ::http::header::USER_AGENT;
 use ::http::{HeaderValue, Request};
 use bytes::Bytes;
 use http_body_util::Full;
@@ -47,8 +48,20 @@ impl OtlpTransport {
         Self { destination: Arc::new(destination), tls, registry, client: Arc::new(Mutex::new(client)) }
     }
 
-    async fn attempt(&self, request: &EncodedRequest) -> Answer {
-        let body = match self.body(request).await {
+    /// Sends one request, encoded as protobuf; within the destination's timeout.
+    pub async fn deliver(&self, service: Service, encoded: Bytes) -> Answer {
+        let limit = self.destination.timeout;
+        match tokio::time::timeout(limit, self.attempt(service, encoded)).await {
+            Ok(answer) => answer,
+            Err(_) => {
+                self.forget_connections();
+                Answer::Retry { after: None, why: format!("no answer within {limit:?} (export.timeout)") }
+            }
+        }
+    }
+
+    async fn attempt(&self, service: Service, encoded: Bytes) -> Answer {
+        let body = match self.body(service, encoded).await {
             Ok(body) => body,
             Err(why) => return Answer::Refused { why },
         };
@@ -58,39 +71,15 @@ impl OtlpTransport {
         };
         let client = self.client.lock().unwrap_or_else(PoisonError::into_inner).clone();
         match client.send(sent).await {
-            Ok(response) => self.classify(request.signal, &response),
+            Ok(response) => self.classify(service, &response),
             Err(error) => Answer::Retry { after: None, why: explain(&self.destination, &error) },
         }
     }
 
-    /// Sends a request that a library has encoded: its body and what it says of it are kept, the rest is the
-    /// destination's. The body of the response may be cut.
-    ///
-    /// # Errors
-    /// Why there was no answer, for people.
-    pub async fn forward(&self, request: Request<Bytes>) -> Result<::http::Response<Bytes>, String> {
-        let (mut head, body) = request.into_parts();
-        head.uri = self.destination.url.clone();
-        for (name, value) in &self.destination.headers {
-            if ![CONTENT_TYPE, CONTENT_ENCODING].contains(name) {
-                head.headers.insert(name, value.clone());
-            }
-        }
-        let client = self.client.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let limit = self.destination.timeout;
-        let exchange = client.send(Request::from_parts(head, Full::new(body)));
-        match tokio::time::timeout(limit, exchange).await {
-            Ok(Ok(response)) => Ok(::http::Response::from_parts(response.head, response.body.into())),
-            Ok(Err(error)) => Err(explain(&self.destination, &error)),
-            Err(_) => Err(format!("no answer within {limit:?} (export.timeout)")),
-        }
-    }
-
     /// On a thread of its own, so that the ring is read on.
-    async fn body(&self, request: &EncodedRequest) -> Result<Bytes, String> {
-        let (destination, signal, encoded) =
-            (Arc::clone(&self.destination), request.signal, request.body.clone());
-        let made = tokio::task::spawn_blocking(move || body::make(&destination, signal, encoded)).await;
+    async fn body(&self, service: Service, encoded: Bytes) -> Result<Bytes, String> {
+        let destination = Arc::clone(&self.destination);
+        let made = tokio::task::spawn_blocking(move || body::make(&destination, service, encoded)).await;
         made.unwrap_or_else(|error| Err(error.into()))
             .map_err(|error| format!("the waiting request cannot be read: {error}"))
     }
@@ -109,14 +98,14 @@ impl OtlpTransport {
         Ok(request)
     }
 
-    fn classify(&self, signal: Signal, response: &Response) -> Answer {
+    fn classify(&self, service: Service, response: &Response) -> Answer {
         let Response { head, body, trailers } = response;
-        let by_http = || answer::classify(signal, head.status, &head.headers, body, SystemTime::now());
+        let by_http = || answer::classify(service, head.status, &head.headers, body, SystemTime::now());
         if self.destination.protocol != Protocol::Grpc {
             return by_http();
         }
         let status = trailers.as_ref().unwrap_or(&head.headers);
-        grpc_answer::classify(signal, status, body).unwrap_or_else(|| {
+        grpc_answer::classify(service, status, body).unwrap_or_else(|| {
             if head.status.is_success() {
                 let why =
                     "an answer without a gRPC status: this is not an OTLP/gRPC receiver, see export.endpoint";
@@ -151,14 +140,7 @@ impl Transport for OtlpTransport {
     }
 
     async fn send(&self, request: &EncodedRequest) -> Answer {
-        let limit = self.destination.timeout;
-        match tokio::time::timeout(limit, self.attempt(request)).await {
-            Ok(answer) => answer,
-            Err(_) => {
-                self.forget_connections();
-                Answer::Retry { after: None, why: format!("no answer within {limit:?} (export.timeout)") }
-            }
-        }
+        self.deliver(request.signal.into(), request.body.clone()).await
     }
 }
 
@@ -259,6 +241,7 @@ fn unknown_issuer(tls: &Tls) -> &'static str {
 mod tests {
     use super::*;
     use crate::config::model::{Compression, Export};
+    use crate::export::Signal;
     use crate::export::connector::NoRegistry;
 
     fn export(protocol: Protocol, endpoint: &str) -> Destination {

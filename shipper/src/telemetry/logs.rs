@@ -1,12 +1,9 @@
 //! The agent's own log lines: on stderr, and over OTLP if that is wanted.
 
-use super::client::OwnClient;
+use super::own_exporter::OwnExporter;
 use super::repeats::{self, Repeats};
 use crate::config::model::{Level, LogFormat, Telemetry};
 use opentelemetry_appender_tracing::layer::OpenTelemetryTracingBridge;
-use opentelemetry_otlp::{
-    ExporterBuildError, LogExporter, Protocol, RetryPolicy, WithExportConfig, WithHttpConfig,
-};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::logs::{SdkLogger, SdkLoggerProvider};
 use std::sync::OnceLock;
@@ -102,26 +99,18 @@ pub(super) struct OtlpLogs(SdkLoggerProvider);
 
 impl OtlpLogs {
     /// Sends the lines that come from now on. They are batched on a thread of the library's, in a bounded queue.
-    pub(super) fn start(resource: Resource, client: OwnClient) -> Result<Self, ExporterBuildError> {
-        let builder = LogExporter::builder().with_http().with_protocol(Protocol::HttpBinary);
-        let builder = builder.with_endpoint(client.url()).with_timeout(client.timeout());
-        let builder = match client.compression() {
-            Some(compression) => builder.with_compression(compression),
-            None => builder,
-        };
-        let exporter =
-            builder.with_retry_policy(RetryPolicy::recommended()).with_http_client(client).build()?;
+    pub(super) fn start(resource: Resource, exporter: OwnExporter) -> Self {
         let provider =
             SdkLoggerProvider::builder().with_resource(resource).with_batch_exporter(exporter).build();
         if BRIDGE.set(Bridge::new(&provider)).is_err() {
             tracing::debug!("log lines were sent already");
         }
-        Ok(Self(provider))
+        Self(provider)
     }
 
     /// Sends what is left. Blocks.
     pub(super) fn shut_down(self) {
-        // What failed was said by the client.
+        // What failed was said by the exporter.
         let _ = self.0.shutdown();
     }
 }

@@ -1,12 +1,9 @@
 //! The agent's own metrics: sent by OTLP, and shown on `/metrics`.
 
-use super::client::OwnClient;
+use super::own_exporter::OwnExporter;
 use super::{Observed, drop_metrics, ledger_metrics, process};
 use crate::otlp::semconv;
 use opentelemetry::{InstrumentationScope, KeyValue, global};
-use opentelemetry_otlp::{
-    ExporterBuildError, MetricExporter, Protocol, RetryPolicy, WithExportConfig, WithHttpConfig,
-};
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::resource::v1 as proto;
 use opentelemetry_sdk::Resource;
@@ -18,14 +15,8 @@ use std::time::Duration;
 
 /// Why there are no own metrics.
 #[derive(Debug, thiserror::Error)]
-pub enum MetricsError {
-    /// For `/metrics`.
-    #[error("own metrics cannot be collected: {0}")]
-    Reader(#[from] OTelSdkError),
-    /// For OTLP.
-    #[error("own metrics cannot be sent: {0}; telemetry.metrics = \"none\" keeps them at /metrics")]
-    Exporter(#[from] ExporterBuildError),
-}
+#[error("own metrics cannot be collected: {0}")]
+pub struct MetricsError(#[from] OTelSdkError);
 
 /// Own metrics at work.
 pub struct OwnMetrics {
@@ -34,12 +25,12 @@ pub struct OwnMetrics {
 }
 
 impl OwnMetrics {
-    /// Starts to collect for `/metrics` and, each `interval`, to send by `client`. The instruments of other parts come
+    /// Starts to collect for `/metrics` and, each interval, to send by an exporter. The instruments of other parts come
     /// from the process's global meter provider, which this becomes.
     ///
     /// # Errors
     /// When the libraries refuse their settings.
-    pub fn start(resource: Resource, otlp: Option<(OwnClient, Duration)>) -> Result<Self, MetricsError> {
+    pub fn start(resource: Resource, otlp: Option<(OwnExporter, Duration)>) -> Result<Self, MetricsError> {
         let registry = Registry::new();
         let shown = opentelemetry_prometheus::exporter()
             .with_registry(registry.clone())
@@ -47,8 +38,8 @@ impl OwnMetrics {
             .build()?;
         let builder = SdkMeterProvider::builder().with_resource(resource).with_reader(shown);
         let provider = match otlp {
-            Some((client, interval)) => {
-                let reader = PeriodicReader::builder(exporter(client)?).with_interval(interval).build();
+            Some((exporter, interval)) => {
+                let reader = PeriodicReader::builder(exporter).with_interval(interval).build();
                 builder.with_reader(reader).build()
             }
             None => builder.build(),
@@ -72,7 +63,7 @@ impl OwnMetrics {
 
     /// Sends a last time. Blocks.
     pub(super) fn shut_down(self) {
-        // What failed was said by the client.
+        // What failed was said by the exporter.
         let _ = self.provider.shutdown();
     }
 }
@@ -83,17 +74,6 @@ pub(crate) fn scope() -> InstrumentationScope {
         .with_version(semconv::AGENT_VERSION)
         .with_schema_url(semconv::SCHEMA_URL)
         .build()
-}
-
-/// A failed export is not repeated: the next one says the same and more, since sums are cumulative.
-fn exporter(client: OwnClient) -> Result<MetricExporter, ExporterBuildError> {
-    let builder = MetricExporter::builder().with_http().with_protocol(Protocol::HttpBinary);
-    let builder = builder.with_endpoint(client.url()).with_timeout(client.timeout());
-    let builder = match client.compression() {
-        Some(compression) => builder.with_compression(compression),
-        None => builder,
-    };
-    builder.with_retry_policy(RetryPolicy::disabled()).with_http_client(client).build()
 }
 
 /// The agent's own resource, from the one of drops that have no owner.

@@ -1,29 +1,29 @@
 //! What the agent tells about itself: log lines on stderr, metrics on `/metrics`, and both over OTLP.
 
-mod client;
 mod drop_metrics;
 pub(crate) mod ledger_metrics;
 mod logs;
 pub mod metrics;
+mod own_exporter;
 mod process;
 mod repeats;
 
 pub use logs::{set_level, start};
 
 use crate::config::Config;
-use crate::config::model::MetricsExporter;
 use crate::enrich::reason::ReasonNames;
 use crate::enrich::site_names::SiteNames;
 use crate::export::connector::OwnPortRegistry;
 use crate::export::route::{Route, RouteError};
 use crate::export::send::ExportStates;
+use crate::export::service::Service;
 use crate::ledger::{Ledger, Snapshot};
 use crate::probe::Counters;
 use crate::state::live_slack;
-use client::{OwnClient, destination};
 use logs::OtlpLogs;
 use metrics::{MetricsError, OwnMetrics};
 use opentelemetry_proto::tonic::resource::v1::Resource;
+use own_exporter::OwnExporter;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -78,20 +78,10 @@ impl OwnTelemetry {
     /// # Errors
     /// If a file is missing or wrong.
     pub fn routes(config: &Config) -> Result<OwnRoutes, RouteError> {
-        let route = |what| {
-            let destination = destination(config, what);
-            if destination.is_none() {
-                tracing::warn!(
-                    "own {what} are not sent: that is done over OTLP/HTTP only, and the data goes over gRPC; \
-                     telemetry.endpoint can name an HTTP receiver"
-                );
-            }
-            destination.map(Route::read).transpose()
-        };
-        let metrics = config.telemetry.metrics == MetricsExporter::Otlp;
+        let export = config.own_export();
         Ok(OwnRoutes {
-            metrics: if metrics { route("metrics")? } else { None },
-            logs: if config.telemetry.otlp_logs { route("logs")? } else { None },
+            metrics: Route::of(&export, Service::Metrics)?,
+            logs: Route::of(&export, Service::Logs)?,
         })
     }
 
@@ -106,14 +96,12 @@ impl OwnTelemetry {
         registry: Arc<dyn OwnPortRegistry>,
         observed: &Resource,
     ) -> Result<Self, MetricsError> {
-        let own_client = |route, what| OwnClient::new(route, registry.clone(), what);
+        let exporter = |route, service| OwnExporter::new(route, registry.clone(), service);
         let resource = metrics::resource(observed);
-        let logs = match routes.logs {
-            Some(route) => Some(OtlpLogs::start(resource.clone(), own_client(route, "logs"))?),
-            None => None,
-        };
-        let otlp =
-            routes.metrics.map(|route| (own_client(route, "metrics"), config.telemetry.metrics_interval));
+        let logs = routes.logs.map(|route| OtlpLogs::start(resource.clone(), exporter(route, Service::Logs)));
+        let otlp = routes
+            .metrics
+            .map(|route| (exporter(route, Service::Metrics), config.telemetry.metrics_interval));
         Ok(Self { metrics: OwnMetrics::start(resource, otlp)?, logs })
     }
 

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use tcpdrop_otel_tests::agent::{Agent, Options};
 use tcpdrop_otel_tests::collector::Collector;
 use tcpdrop_otel_tests::netns::VethPair;
-use tcpdrop_otel_tests::otlp_json::Point;
+use tcpdrop_otel_tests::otlp_json::{LogRecord, Point};
 use tcpdrop_otel_tests::wait::wait_for;
 use tcpdrop_otel_tests::{ports, require};
 
@@ -14,6 +14,62 @@ const DROPS: u32 = 20;
 fn of_closed_ports(points: &[Point]) -> f64 {
     let closed = |point: &&Point| point.attributes.text("tcpdrop.reason") == Some("NO_SOCKET");
     points.iter().filter(closed).map(|point| point.value).sum()
+}
+
+/// Waits until the agent's own CPU time arrives, and that of its log line about the start, as `options` send them.
+fn arrive(collector: &Collector, options: Options) {
+    let agent = options.set("telemetry.metrics_interval=1s").set("telemetry.otlp_logs=true").start();
+    let used = |points: &[Point]| points.iter().map(|point| point.value).sum::<f64>() > 0.0;
+    wait_for("own metrics", || used(&collector.metric("process.cpu.time")).then_some(()));
+    let evicted = |point: &Point| point.attributes.text("tcpdrop.ledger.term") == Some("evicted");
+    let ledger = collector.metric("tcpdrop.ledger.drops");
+    assert!(ledger.iter().any(|point| evicted(point) && point.value == 0.0), "zeros are told: {ledger:?}");
+    wait_for("an own log line", || {
+        let about_start = |record: &LogRecord| record.body.contains("watching for dropped TCP packets");
+        collector.records().iter().any(about_start).then_some(())
+    });
+    let ended = agent.terminate();
+    assert!(!ended.log.contains("cannot be delivered"), "{}", ended.log);
+    ended.ledger().assert_balanced();
+}
+
+#[test]
+fn own_telemetry_follows_the_data_over_grpc_with_and_without_gzip() {
+    require!(Root, Btf, Collector);
+    for compression in ["gzip", "none"] {
+        let collector = Collector::start();
+        let options = Options::new(&format!("http://{}", collector.grpc()));
+        let compression = format!("export.compression={compression}");
+        arrive(&collector, options.set("export.protocol=grpc").set(&compression));
+    }
+}
+
+#[test]
+fn own_telemetry_follows_the_data_over_http_as_json_and_protobuf_with_and_without_gzip() {
+    require!(Root, Btf, Collector);
+    for protocol in ["http/json", "http/protobuf"] {
+        for compression in ["gzip", "none"] {
+            let collector = Collector::start();
+            let options = Options::new(&collector.http_endpoint());
+            let [protocol, compression] = [("PROTOCOL", protocol), ("COMPRESSION", compression)]
+                .map(|(name, value)| (format!("OTEL_EXPORTER_OTLP_{name}"), value));
+            arrive(&collector, options.env(&protocol.0, protocol.1).env(&compression.0, compression.1));
+        }
+    }
+}
+
+#[test]
+fn own_metrics_can_go_elsewhere_by_the_standard_variables_of_their_signal() {
+    require!(Root, Btf, Collector);
+    let (data, own) = (Collector::start(), Collector::start());
+    let agent = Options::new(&data.http_endpoint())
+        .env("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", &format!("http://{}", own.grpc()))
+        .env("OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", "grpc")
+        .env("OTEL_METRIC_EXPORT_INTERVAL", "1000")
+        .start();
+    wait_for("own metrics", || (!own.metric("process.cpu.time").is_empty()).then_some(()));
+    agent.terminate().ledger().assert_balanced();
+    assert_eq!(data.metric("process.cpu.time"), []);
 }
 
 fn shown(agent: &Agent) -> String {
@@ -62,10 +118,10 @@ fn drops_are_counted_by_reason_and_site_in_both_forms() {
 fn metrics_can_be_kept_from_being_sent() {
     require!(Root, Btf, Collector);
     let collector = Collector::start();
-    let settings = ["telemetry.metrics=none", "telemetry.metrics_interval=1s"];
-    let agent =
-        settings.into_iter().fold(Options::new(&collector.http_endpoint()), |options, s| options.set(s));
-    let agent = agent.start();
+    let agent = Options::new(&collector.http_endpoint())
+        .env("OTEL_METRICS_EXPORTER", "none")
+        .env("OTEL_METRIC_EXPORT_INTERVAL", "1000")
+        .start();
     assert!(shown(&agent).contains("tcpdrop_ledger_drops_total"), "{}", shown(&agent));
     // The end of the agent sends what there is.
     agent.terminate();
@@ -91,16 +147,4 @@ fn a_receiver_of_metrics_that_is_away_is_said_and_its_drops_are_own() {
     let told =
         records.iter().find(|record| ports.iter().any(|name| about_it(record.attributes.number(name))));
     assert_eq!(told, None);
-}
-
-#[test]
-fn own_log_lines_can_be_sent_too() {
-    require!(Root, Btf, Collector);
-    let collector = Collector::start();
-    let agent = Options::new(&collector.http_endpoint()).set("telemetry.otlp_logs=true").start();
-    wait_for("a line of the agent", || {
-        let records = collector.records();
-        records.iter().any(|record| record.body.contains("watching for dropped TCP packets")).then_some(())
-    });
-    agent.terminate();
 }

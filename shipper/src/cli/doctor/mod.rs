@@ -39,11 +39,11 @@ pub fn run(args: &DoctorArgs) -> ExitCode {
 }
 
 async fn examine(args: &DoctorArgs) -> Vec<Check> {
-    let config = super::config::settings(&args.settings).map(|(config, _)| config);
-    let probe = config.as_ref().map(|config| config.probe.clone()).unwrap_or_default();
+    let settings = super::config::settings(&args.settings);
+    let probe = settings.as_ref().map(|(config, _)| config.probe.clone()).unwrap_or_default();
     let facts = HostFacts::read(&probe);
     let mut checks: Vec<_> = host::CHECKS.iter().map(|check| check(&facts)).collect();
-    checks.extend(service::checks(config.as_ref(), facts.memory_available).await);
+    checks.extend(service::checks(settings.as_ref(), facts.memory_available).await);
     checks
 }
 

@@ -1,13 +1,13 @@
 //! The checks that settings decide: the agent's port, its memory, the receivers.
 
 use super::check::Check;
-use crate::config::{Config, ConfigError};
+use crate::config::model::Export;
+use crate::config::{Config, ConfigError, Sources, ignored};
 use crate::export::answer::Answer;
 use crate::export::connector::NoRegistry;
 use crate::export::route::{Route, RouteError};
-use crate::export::send::Transport;
+use crate::export::service::Service;
 use crate::export::transport::OtlpTransport;
-use crate::export::{Contents, EncodedRequest, Signal};
 use crate::serve::{self, ServeError};
 use bytes::Bytes;
 use std::io;
@@ -20,12 +20,15 @@ use tokio::time::timeout;
 /// Names and connections that take longer than this are called unreachable.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// Names of the checks that need settings that hold.
-const NAMES: [&str; 4] = ["health port", "spool", "logs", "traces"];
+const NAMES: [&str; 5] = ["health port", "spool", "logs", "traces", "metrics"];
 
 /// What needs the settings, or that they don't hold.
-pub(super) async fn checks(config: Result<&Config, &ConfigError>, memory: Option<u64>) -> Vec<Check> {
-    let config = match config {
-        Ok(config) => config,
+pub(super) async fn checks(
+    settings: Result<&(Config, Sources), &ConfigError>,
+    memory: Option<u64>,
+) -> Vec<Check> {
+    let (config, sources) = match settings {
+        Ok(settings) => settings,
         Err(error) => {
             let wrong = Check::fail(
                 "configuration",
@@ -36,15 +39,33 @@ pub(super) async fn checks(config: Result<&Config, &ConfigError>, memory: Option
             return std::iter::once(wrong).chain(skipped).collect();
         }
     };
-    let (logs, traces) = tokio::join!(reach(Signal::Logs, config), reach(Signal::Traces, config));
+    let own = config.own_export();
+    let (logs, traces, metrics) = tokio::join!(
+        reach(Service::Logs, &config.export),
+        reach(Service::Traces, &config.export),
+        reach(Service::Metrics, &own)
+    );
     let port = serve::bind(config.health.listen).map(drop);
     vec![
-        Check::ok("configuration", "holds; tcpdrop-otel config show lists it"),
+        configuration(&ignored(sources)),
         health_port(config.health.listen, port),
         spool(config.spool.max_bytes, memory),
         receiver(&logs),
         receiver(&traces),
+        receiver(&metrics),
     ]
+}
+
+fn configuration(ignored: &[String]) -> Check {
+    const NAME: &str = "configuration";
+    match ignored {
+        [] => Check::ok(NAME, "holds; tcpdrop-otel config show lists it"),
+        ignored => Check::warn(
+            NAME,
+            format!("holds, but\n{}", ignored.join("\n")),
+            "unset these variables for the agent, or set what they were to do by its own settings",
+        ),
+    }
 }
 
 fn health_port(address: SocketAddr, bound: Result<(), ServeError>) -> Check {
@@ -85,7 +106,7 @@ fn spool(max_bytes: u64, available: Option<u64>) -> Check {
 /// How far a request to a receiver came.
 #[derive(Debug)]
 pub(super) struct Reached {
-    signal: Signal,
+    service: Service,
     name: String,
     step: Step,
 }
@@ -104,17 +125,17 @@ enum Step {
     Answered(Answer),
 }
 
-async fn reach(signal: Signal, config: &Config) -> Reached {
-    let name = config.export.destination(signal).name();
-    let step = match Route::of(&config.export, signal) {
-        Ok(Some(route)) => try_to_reach(signal, route).await,
+async fn reach(service: Service, export: &Export) -> Reached {
+    let name = export.destination(service).name();
+    let step = match Route::of(export, service) {
+        Ok(Some(route)) => try_to_reach(service, route).await,
         Ok(None) => Step::NotExported,
         Err(error) => Step::NoRoute(error),
     };
-    Reached { signal, name, step }
+    Reached { service, name, step }
 }
 
-async fn try_to_reach(signal: Signal, route: Route) -> Step {
+async fn try_to_reach(service: Service, route: Route) -> Step {
     let destination = &route.destination;
     let host = destination.url.host().unwrap_or_default().trim_matches(['[', ']']);
     let port = destination.url.port_u16().unwrap_or(if destination.is_tls() { 443 } else { 80 });
@@ -127,15 +148,16 @@ async fn try_to_reach(signal: Signal, route: Route) -> Step {
         Ok(Ok(_)) => {}
         Ok(Err(error)) | Err(error) => return Step::Unconnected(error),
     }
-    let empty = EncodedRequest { signal, body: Bytes::new(), contents: Contents::default() };
-    Step::Answered(OtlpTransport::new(route, Arc::new(NoRegistry)).send(&empty).await)
+    Step::Answered(OtlpTransport::new(route, Arc::new(NoRegistry)).deliver(service, Bytes::new()).await)
 }
 
-/// A receiver that is away for now costs room in the spool, one that refuses costs the data.
+/// A receiver that is away for now costs room in the spool, one that refuses costs the data; without own metrics the agent
+/// does its work.
 fn receiver(reached: &Reached) -> Check {
-    let Reached { signal, name: url, step } = reached;
-    let name = signal.name();
-    let setting = format!("export.endpoint (or export.{signal}.endpoint)");
+    let Reached { service, name: url, step } = reached;
+    let name = service.name();
+    let common = if *service == Service::Metrics { "telemetry.endpoint" } else { "export.endpoint" };
+    let setting = format!("{common} (or export.{service}.endpoint)");
     match step {
         Step::Unresolved(error) => Check::warn(
             name,
@@ -150,12 +172,19 @@ fn receiver(reached: &Reached) -> Check {
             ),
         ),
         Step::NoRoute(error) => Check::fail(name, error.to_string(), "mend the file, or name another"),
-        Step::NotExported => Check::ok(name, format!("not exported (export.{signal}.exporter = \"none\")")),
+        Step::NotExported => Check::ok(name, format!("not exported (export.{service}.exporter = \"none\")")),
         Step::Answered(Answer::Accepted { .. }) => Check::ok(name, format!("{url} takes an empty request")),
         Step::Answered(Answer::Retry { why, .. }) => Check::warn(
             name,
             format!("{url} does not take requests now: {why}"),
             format!("look at the receiver's logs, and at {setting}; until then records wait"),
+        ),
+        Step::Answered(Answer::Refused { why }) if *service == Service::Metrics => Check::warn(
+            name,
+            format!("{url} refuses requests: {why}"),
+            format!(
+                "check {setting}, or set export.metrics.exporter = \"none\": the agent's own metrics stay at /metrics"
+            ),
         ),
         Step::Answered(Answer::Refused { why }) => Check::fail(
             name,

@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 fn reached(step: Step) -> Check {
-    receiver(&Reached { signal: Signal::Logs, name: "http://c:4318/v1/logs".to_owned(), step })
+    receiver(&Reached { service: Service::Logs, name: "http://c:4318/v1/logs".to_owned(), step })
 }
 
 #[test]
@@ -68,11 +68,11 @@ async fn checks_with(endpoint: &str) -> Vec<Check> {
     let mut config = Config::default();
     config.export.endpoint = Some(endpoint.parse().unwrap());
     config.health.listen = ([127, 0, 0, 1], 0).into();
-    checks(Ok(&config), None).await
+    checks(Ok(&(config, Sources::default())), None).await
 }
 
 #[tokio::test]
-async fn receivers_are_asked_for_both_signals() {
+async fn receivers_are_asked_for_each_signal() {
     for (status, verdict) in
         [("200 OK", Verdict::Ok), ("404 Not Found", Verdict::Fail), ("503 Busy", Verdict::Warn)]
     {
@@ -85,6 +85,7 @@ async fn receivers_are_asked_for_both_signals() {
             ("spool", Verdict::Ok),
             ("logs", verdict),
             ("traces", verdict),
+            ("metrics", if verdict == Verdict::Ok { Verdict::Ok } else { Verdict::Warn }),
         ];
         assert_eq!(verdicts, expected, "{status}: {checks:#?}");
     }
@@ -97,6 +98,14 @@ async fn a_receiver_that_is_away_is_told_from_one_without_an_address() {
     assert!(away.found.contains("takes no connections"), "{away:?}");
     let nameless = checks_with("http://nowhere.invalid:4318").await.pop().unwrap();
     assert!(nameless.found.contains("has no address"), "{nameless:?}");
+}
+
+#[test]
+fn variables_that_change_nothing_are_told() {
+    assert_eq!(configuration(&[]).verdict, Verdict::Ok);
+    let check = configuration(&["OTEL_BSP_SCHEDULE_DELAY is ignored: so it is".to_owned()]);
+    assert_eq!(check.verdict, Verdict::Warn);
+    assert!(check.found.contains("OTEL_BSP_SCHEDULE_DELAY"), "{check:?}");
 }
 
 #[test]
