@@ -14,6 +14,7 @@ clang-16 clang-16
 ip iproute2
 nft nftables
 setpriv util-linux
+tc iproute2
 unshare util-linux
 '
 

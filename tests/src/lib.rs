@@ -16,3 +16,4 @@ pub mod ports;
 pub mod process;
 pub mod requirements;
 pub mod wait;
+pub mod zoo;

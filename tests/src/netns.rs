@@ -49,14 +49,7 @@ impl Namespace {
     /// Runs `work` on a thread that is inside the namespace. Sockets that it opens and processes that it starts belong
     /// there, for as long as they live.
     pub fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
-        std::thread::scope(|scope| {
-            let thread = scope.spawn(|| {
-                move_into_link_name_space(self.handle.as_fd(), Some(LinkNameSpaceType::Network))
-                    .expect("enter the namespace");
-                work()
-            });
-            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        })
+        enter(&self.handle, work)
     }
 
     /// Runs a program inside the namespace, with `input`, and gives its standard output.
@@ -100,7 +93,7 @@ impl Drop for Namespace {
 }
 
 /// IP version.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Family {
     /// IPv4.
     V4,
@@ -210,6 +203,18 @@ fn remove_leftovers() {
     }
 }
 
+/// Runs `work` on a thread that is inside the namespace of `handle`.
+pub(crate) fn enter<T: Send>(handle: &File, work: impl FnOnce() -> T + Send) -> T {
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            move_into_link_name_space(handle.as_fd(), Some(LinkNameSpaceType::Network))
+                .expect("enter the namespace");
+            work()
+        });
+        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
 fn ip(arguments: &str) {
     // `ip netns add` sets up /run/netns on first use, and two at a time get in each other's way.
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
@@ -217,7 +222,11 @@ fn ip(arguments: &str) {
     succeed(Command::new("ip").args(arguments.split_whitespace()), "");
 }
 
-fn succeed(command: &mut Command, input: &str) -> String {
+/// Runs a command with `input`: its standard output.
+///
+/// # Panics
+/// If it fails.
+pub(crate) fn succeed(command: &mut Command, input: &str) -> String {
     let Output { status, stdout, stderr } =
         output_of(command, input).unwrap_or_else(|error| panic!("{command:?}: {error}"));
     assert!(status.success(), "{command:?} with {input:?}: {status}: {}", String::from_utf8_lossy(&stderr));

@@ -1,0 +1,468 @@
+//! What a record has to say, field by field, and whether it does.
+
+use super::lab::{Net, Rise};
+use super::packet::{Seen, Segment};
+use crate::otlp_json::{Attributes, LogRecord};
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+
+/// A column of the table: one thing that a record tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[allow(missing_docs)]
+pub enum Field {
+    Reason,
+    Site,
+    Severity,
+    Netns,
+    Interface,
+    Direction,
+    Source,
+    Destination,
+    Ends,
+    Type,
+    Encapsulated,
+    Flags,
+    Seq,
+    Ack,
+    Window,
+    Size,
+    Segments,
+    Socket,
+    Cookie,
+    Count,
+    Kernel,
+}
+
+impl Field {
+    /// All, in the order of the columns.
+    pub const ALL: [Self; 21] = [
+        Self::Reason,
+        Self::Site,
+        Self::Severity,
+        Self::Netns,
+        Self::Interface,
+        Self::Direction,
+        Self::Source,
+        Self::Destination,
+        Self::Ends,
+        Self::Type,
+        Self::Encapsulated,
+        Self::Flags,
+        Self::Seq,
+        Self::Ack,
+        Self::Window,
+        Self::Size,
+        Self::Segments,
+        Self::Socket,
+        Self::Cookie,
+        Self::Count,
+        Self::Kernel,
+    ];
+
+    /// What a record says; `None`: nothing. [`Field::Count`] and [`Field::Kernel`] are of all records together.
+    fn of(self, record: &LogRecord) -> Option<String> {
+        let attributes = &record.attributes;
+        let text = |name| attributes.text(name).map(str::to_owned);
+        let number = |name| attributes.number(name).map(|value| value.to_string());
+        match self {
+            Self::Reason => text("tcpdrop.reason"),
+            Self::Site => text("code.function.name"),
+            Self::Severity => Some(record.severity_text.clone()),
+            Self::Netns => netns(attributes),
+            Self::Interface => interface(attributes),
+            Self::Direction => direction(attributes),
+            Self::Source => end(attributes, "source"),
+            Self::Destination => end(attributes, "destination"),
+            Self::Ends => ends(end(attributes, "network.local"), end(attributes, "network.peer")),
+            Self::Type => text("network.type"),
+            Self::Encapsulated => text("tcpdrop.packet.encapsulated"),
+            Self::Flags => number("tcpdrop.tcp.flags_bits"),
+            Self::Seq => number("tcpdrop.tcp.seq"),
+            Self::Ack => number("tcpdrop.tcp.ack"),
+            Self::Window => number("tcpdrop.tcp.window"),
+            Self::Size => number("tcpdrop.packet.size"),
+            Self::Segments => number("tcpdrop.packet.segments"),
+            Self::Socket => ends(text("tcpdrop.socket.kind"), text("network.connection.state")),
+            Self::Cookie => text("tcpdrop.socket.cookie"),
+            Self::Count | Self::Kernel => None,
+        }
+    }
+}
+
+fn netns(attributes: &Attributes) -> Option<String> {
+    let cookie = attributes.text("tcpdrop.netns_cookie").unwrap_or("-");
+    Some(format!("{} {cookie}", attributes.text("tcpdrop.netns")?))
+}
+
+fn interface(attributes: &Attributes) -> Option<String> {
+    let name = attributes.text("network.interface.name");
+    let index = attributes.number("tcpdrop.interface.index");
+    match (name, index) {
+        (None, None) => None,
+        (name, index) => Some(format!(
+            "{}#{}",
+            name.unwrap_or("?"),
+            index.map_or("?".to_owned(), |index| index.to_string())
+        )),
+    }
+}
+
+/// Both attributes have to agree: the conventions' one knows no forwarding.
+fn direction(attributes: &Attributes) -> Option<String> {
+    let direction = attributes.text("tcpdrop.direction")?;
+    let conventional = attributes.text("network.io.direction");
+    let agree = match direction {
+        "receive" | "transmit" => conventional == Some(direction),
+        _ => conventional.is_none(),
+    };
+    Some(if agree { direction.to_owned() } else { format!("{direction} but {conventional:?}") })
+}
+
+fn end(attributes: &Attributes, role: &str) -> Option<String> {
+    let address = attributes.text(&format!("{role}.address"))?;
+    Some(match attributes.number(&format!("{role}.port")) {
+        Some(port) => format!("{address} {port}"),
+        None => address.to_owned(),
+    })
+}
+
+fn ends(one: Option<String>, other: Option<String>) -> Option<String> {
+    match (one, other) {
+        (None, None) => None,
+        (one, other) => Some(format!("{} / {}", one.unwrap_or_default(), other.unwrap_or_default())),
+    }
+}
+
+/// What a field has to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Want {
+    /// This.
+    Is(String),
+    /// Not there: nobody can know.
+    Absent,
+    /// Anything.
+    Known,
+    /// One of these: the kernel's timing decides.
+    OneOf(Vec<String>),
+}
+
+impl Want {
+    fn fits(&self, found: Option<&str>) -> bool {
+        match self {
+            Self::Is(value) => found == Some(value),
+            Self::Absent => found.is_none(),
+            Self::Known => found.is_some(),
+            Self::OneOf(values) => found.is_some_and(|found| values.iter().any(|value| value == found)),
+        }
+    }
+}
+
+impl std::fmt::Display for Want {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Is(value) => formatter.write_str(value),
+            Self::Absent => formatter.write_str("absent"),
+            Self::Known => formatter.write_str("anything"),
+            Self::OneOf(values) => formatter.write_str(&values.join(" or ")),
+        }
+    }
+}
+
+/// A kernel's version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Kernel(pub u32, pub u32);
+
+impl Kernel {
+    /// The one whose drop sites are written in the scenarios.
+    pub const REFERENCE: Self = Self(6, 18);
+
+    /// The running one.
+    pub fn running() -> Self {
+        let release = rustix::system::uname();
+        let release = release.release().to_string_lossy().into_owned();
+        let mut numbers = release.split(|letter: char| !letter.is_ascii_digit());
+        let mut next = || numbers.next().and_then(|number| number.parse().ok()).unwrap_or(0);
+        Self(next(), next())
+    }
+}
+
+/// What some kernels say instead.
+#[derive(Clone, Debug)]
+struct Change {
+    before: Kernel,
+    field: Field,
+    want: Want,
+}
+
+/// The record, or the records, of one flow's drops.
+#[derive(Clone, Debug)]
+pub struct Expected {
+    wants: BTreeMap<Field, Want>,
+    changes: Vec<Change>,
+    count: u64,
+    /// Whether it may be more.
+    again: bool,
+    witness: Option<Rise>,
+}
+
+impl Expected {
+    /// Drops for `reason` in the function `site`, of `segment`, in `net`.
+    pub fn new(net: &Net, reason: &str, site: &str, segment: &Segment) -> Self {
+        let expected = Self::without_packet(net, reason, site);
+        let seen = Seen {
+            source: segment.source,
+            destination: segment.destination,
+            flags: segment.flags,
+            seq: segment.seq,
+            ack: segment.ack,
+            window: segment.window,
+            options: Vec::new(),
+            payload: Vec::new(),
+            size: segment.packet().len(),
+        };
+        expected.seen(&seen)
+    }
+
+    /// Drops of which the kernel knows no packet.
+    pub fn without_packet(net: &Net, reason: &str, site: &str) -> Self {
+        let mut expected =
+            Self { wants: BTreeMap::new(), changes: Vec::new(), count: 1, again: false, witness: None };
+        let absent =
+            Field::ALL.iter().filter(|field| !matches!(field, Field::Count | Field::Kernel | Field::Cookie));
+        expected.wants.extend(absent.map(|&field| (field, Want::Absent)));
+        let cookie = net.cookie.map_or("-".to_owned(), |cookie| cookie.to_string());
+        expected
+            .with(Field::Reason, reason)
+            .with(Field::Site, site)
+            .with(Field::Severity, "WARN")
+            .with(Field::Netns, &format!("{} {cookie}", net.inode))
+            .with(Field::Direction, "unknown")
+    }
+
+    /// What the packet's headers say.
+    #[must_use]
+    pub fn seen(self, seen: &Seen) -> Self {
+        self.flow(seen.source, seen.destination)
+            .with(Field::Flags, &seen.flags.to_string())
+            .with(Field::Seq, &seen.seq.to_string())
+            .with(Field::Ack, &seen.ack.to_string())
+            .with(Field::Window, &seen.window.to_string())
+            .with(Field::Size, &seen.size.to_string())
+    }
+
+    /// Addresses and ports.
+    #[must_use]
+    pub fn flow(self, source: SocketAddr, destination: SocketAddr) -> Self {
+        let text = |end: SocketAddr| format!("{} {}", end.ip(), end.port());
+        self.with(Field::Source, &text(source))
+            .with(Field::Destination, &text(destination))
+            .with(Field::Type, if source.is_ipv4() { "ipv4" } else { "ipv6" })
+    }
+
+    /// Addresses without ports, and no TCP header: it was cut, or is in another fragment.
+    #[must_use]
+    pub fn addresses_only(self, source: IpAddr, destination: IpAddr) -> Self {
+        self.flow(SocketAddr::new(source, 0), SocketAddr::new(destination, 0))
+            .with(Field::Source, &source.to_string())
+            .with(Field::Destination, &destination.to_string())
+            .without(&[Field::Flags, Field::Seq, Field::Ack, Field::Window])
+    }
+
+    /// A field has this value.
+    #[must_use]
+    pub fn with(mut self, field: Field, value: &str) -> Self {
+        self.wants.insert(field, Want::Is(value.to_owned()));
+        self
+    }
+
+    /// A field has one of these values, as the kernel's timing will have it.
+    #[must_use]
+    pub fn one_of(mut self, field: Field, values: &[&str]) -> Self {
+        self.wants.insert(field, Want::OneOf(values.iter().map(|&value| value.to_owned()).collect()));
+        self
+    }
+
+    /// These fields are absent: nobody can know.
+    #[must_use]
+    pub fn without(mut self, fields: &[Field]) -> Self {
+        self.wants.extend(fields.iter().map(|&field| (field, Want::Absent)));
+        self
+    }
+
+    /// It came in through an interface.
+    #[must_use]
+    pub fn receive(self, net: &Net, interface: &str) -> Self {
+        self.with(Field::Direction, "receive").ends(Field::Destination, Field::Source).on(net, interface)
+    }
+
+    /// It was to go out through an interface.
+    #[must_use]
+    pub fn transmit(self, net: &Net, interface: &str) -> Self {
+        self.transmit_nowhere().on(net, interface)
+    }
+
+    /// It was to go out; through which interface was not settled.
+    #[must_use]
+    pub fn transmit_nowhere(self) -> Self {
+        self.with(Field::Direction, "transmit").ends(Field::Source, Field::Destination)
+    }
+
+    /// Which end is this host's.
+    fn ends(self, local: Field, peer: Field) -> Self {
+        match (self.want(local), self.want(peer)) {
+            (Some(Want::Is(local)), Some(Want::Is(peer))) => {
+                let ends = format!("{local} / {peer}");
+                self.with(Field::Ends, &ends)
+            }
+            _ => self,
+        }
+    }
+
+    /// It was passing through, and was at an interface.
+    #[must_use]
+    pub fn forward(self, net: &Net, interface: &str) -> Self {
+        self.with(Field::Direction, "forward").on(net, interface)
+    }
+
+    fn on(self, net: &Net, interface: &str) -> Self {
+        self.with(Field::Interface, &format!("{interface}#{}", net.index(interface)))
+    }
+
+    /// A socket of this kind in this state.
+    #[must_use]
+    pub fn socket(self, kind: &str, state: &str) -> Self {
+        self.with(Field::Socket, &format!("{kind} / {state}"))
+    }
+
+    /// The socket that it is.
+    #[must_use]
+    pub fn cookie(self, cookie: u64) -> Self {
+        self.with(Field::Cookie, &cookie.to_string())
+    }
+
+    /// A severity other than WARN.
+    #[must_use]
+    pub fn severity(self, text: &str) -> Self {
+        self.with(Field::Severity, text)
+    }
+
+    /// A length of the IP packet that is not that of its bytes.
+    #[must_use]
+    pub fn size(self, size: usize) -> Self {
+        self.with(Field::Size, &size.to_string())
+    }
+
+    /// The header is behind another one, that of a tunnel.
+    #[must_use]
+    pub fn encapsulated(self, tunnel: &str) -> Self {
+        self.with(Field::Encapsulated, tunnel)
+    }
+
+    /// So many packets.
+    #[must_use]
+    pub fn count(mut self, count: u64) -> Self {
+        self.count = count;
+        self
+    }
+
+    /// TCP may have sent it again by the time that the scenario ends.
+    #[must_use]
+    pub fn again(self) -> Self {
+        Self { again: true, ..self }
+    }
+
+    /// The kernel counts the same drops elsewhere: as many as are expected.
+    #[must_use]
+    pub fn witness(mut self, rise: Rise) -> Self {
+        self.witness = Some(rise);
+        self
+    }
+
+    /// Kernels before `kernel` have another value.
+    #[must_use]
+    pub fn before(mut self, kernel: Kernel, field: Field, value: &str) -> Self {
+        self.changes.push(Change { before: kernel, field, want: Want::Is(value.to_owned()) });
+        self
+    }
+
+    /// Kernels before `kernel` cannot tell.
+    #[must_use]
+    pub fn unknown_before(mut self, kernel: Kernel, field: Field) -> Self {
+        self.changes.push(Change { before: kernel, field, want: Want::Absent });
+        self
+    }
+
+    /// Whether it takes more drops than `told`.
+    pub fn takes_more(&self, told: u64) -> bool {
+        self.again || told < self.count
+    }
+
+    /// Drops that it stands for.
+    pub fn drops(&self) -> u64 {
+        self.count
+    }
+
+    /// As this kernel has it. Which function a drop site is depends on what the compiler inlined and where it made tail
+    /// calls, so it is compared on [`Kernel::REFERENCE`] only, and has to be known on others. The change of the oldest series that is newer than `kernel` counts.
+    pub fn on_kernel(mut self, kernel: Kernel) -> Self {
+        if kernel != Kernel::REFERENCE {
+            self.wants.insert(Field::Site, Want::Known);
+        }
+        let mut changes = std::mem::take(&mut self.changes);
+        changes.retain(|change| kernel < change.before);
+        changes.sort_by_key(|change| std::cmp::Reverse(change.before));
+        self.wants.extend(changes.into_iter().map(|change| (change.field, change.want)));
+        self
+    }
+
+    /// What a field has to be; `None` if it is not looked at.
+    pub fn want(&self, field: Field) -> Option<&Want> {
+        self.wants.get(&field)
+    }
+
+    /// Fields of `record` that are as expected: tells the records of one scenario apart.
+    pub fn likeness(&self, record: &LogRecord) -> usize {
+        self.wants.iter().filter(|(field, want)| want.fits(field.of(record).as_deref())).count()
+    }
+
+    /// Each field against the records that are its own.
+    pub fn judge(&self, records: &[&LogRecord]) -> BTreeMap<Field, Verdict> {
+        let mut verdicts: BTreeMap<_, _> =
+            self.wants.iter().map(|(&field, want)| (field, judge_field(field, want, records))).collect();
+        let count: u64 = records.iter().map(|record| record.count()).sum();
+        let wanted = if self.again { self.count.max(count) } else { self.count };
+        verdicts.insert(Field::Count, compare(wanted, count, "drops"));
+        if let Some(Rise { counter, found }) = &self.witness {
+            verdicts.insert(Field::Kernel, compare(*found, self.count, counter));
+        }
+        verdicts
+    }
+}
+
+fn judge_field(field: Field, want: &Want, records: &[&LogRecord]) -> Verdict {
+    if records.is_empty() {
+        return Verdict::Wrong(format!("{want}: no record"));
+    }
+    let found = records.iter().map(|record| field.of(record));
+    let wrong: Vec<_> = found.filter(|found| !want.fits(found.as_deref())).collect();
+    match (wrong.first(), want) {
+        (Some(found), _) => Verdict::Wrong(format!("{want}, not {}", found.as_deref().unwrap_or("absent"))),
+        (None, Want::Absent) => Verdict::CannotBe,
+        (None, _) => Verdict::Right,
+    }
+}
+
+fn compare(wanted: u64, found: u64, what: &str) -> Verdict {
+    if wanted == found { Verdict::Right } else { Verdict::Wrong(format!("{wanted} {what}, not {found}")) }
+}
+
+/// Whether a field is as expected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is.
+    Right,
+    /// It is absent, as it has to be: nobody can know it.
+    CannotBe,
+    /// It is not: what was wanted, and what was found.
+    Wrong(String),
+}
