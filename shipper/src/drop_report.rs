@@ -39,7 +39,7 @@ impl NamedStack {
 }
 
 /// A frame of a kernel stack.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Frame {
     /// Bare symbol; `None` where the kernel does not tell.
     pub symbol: Option<Arc<str>>,

@@ -19,6 +19,7 @@ use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tcpdrop_otel::cli::classic::{self, Style};
+use tcpdrop_otel::cli::stacks::{StackChoice, Stacks};
 use tcpdrop_otel::config::model::{Level, SeverityRule, SpanEvents};
 use tcpdrop_otel::drop_report::GroupReport;
 use tcpdrop_otel::export::Contents;
@@ -81,8 +82,10 @@ fn classic_text(style: &Style) -> String {
     let zone = TimeZone::fixed(jiff::tz::offset(1));
     let mut out = Vec::new();
     classic::write_header(&mut out, style).unwrap();
+    let mut stacks = Stacks::new(StackChoice::New);
     for (_, report) in reports::drops() {
-        classic::write_drop(&mut out, &report, style, &zone).unwrap();
+        let view = stacks.next(&report.facts.stack);
+        classic::write_drop(&mut out, &report, view, style, &zone).unwrap();
     }
     for (_, report) in reports::suppressed() {
         classic::write_suppressed(&mut out, &report, style, &zone).unwrap();

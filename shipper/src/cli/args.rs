@@ -1,6 +1,7 @@
 //! The grammar of the command line, and its help.
 
 use super::filter_args::FilterArgs;
+use super::stacks::StackChoice;
 use clap::{Args, ColorChoice, CommandFactory, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 use std::io::Write;
@@ -56,8 +57,9 @@ Examples:
   tcpdrop-otel watch                      until Ctrl-C
   tcpdrop-otel watch --count 1            wait for one drop
   tcpdrop-otel watch --json | jq .        one OTLP/JSON object a line
-  tcpdrop-otel watch --port 443 --not-reason NO_SOCKET
-                                          of one port, without its noise
+  tcpdrop-otel watch --port 443,8443 --not-reason NO_SOCKET
+                                          of some ports, without their noise
+  tcpdrop-otel watch --stacks never       a line for each drop
 
 A drop is shown if each kind of filter that is given fits it, and no --not-*
 does. Flags take the place of the same keys of [filter] in the configuration.
@@ -176,15 +178,25 @@ pub struct WatchArgs {
     /// Print OTLP/JSON, one object a line, instead of text.
     #[arg(long)]
     pub json: bool,
+    /// When to show a kernel stack whole in text: if it is new or was last shown a while ago, always, or never.
+    #[arg(
+        long,
+        value_name = "new|always|never",
+        value_enum,
+        default_value_t,
+        hide_possible_values = true,
+        conflicts_with = "json"
+    )]
+    pub stacks: StackChoice,
     /// End after N records.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub count: Option<u64>,
-    /// Which drops.
-    #[command(flatten)]
-    pub filter: FilterArgs,
     /// Where settings come from.
     #[command(flatten)]
     pub settings: SettingsArgs,
+    /// Which drops.
+    #[command(flatten)]
+    pub filter: FilterArgs,
 }
 
 /// Arguments of `demo`.
@@ -235,6 +247,16 @@ pub struct ReplayArgs {
     /// Print OTLP/JSON, one object a line: log records and spans.
     #[arg(long)]
     pub json: bool,
+    /// When to show a kernel stack whole in text: if it is new or was last shown a while ago, always, or never.
+    #[arg(
+        long,
+        value_name = "new|always|never",
+        value_enum,
+        default_value_t,
+        hide_possible_values = true,
+        conflicts_with = "json"
+    )]
+    pub stacks: StackChoice,
     /// Settings of the replay.
     #[command(flatten)]
     pub settings: ExplicitSettingsArgs,

@@ -1,6 +1,7 @@
 //! The text view: bcc tcpdrop's line for each drop, with the reason, then the kernel stack.
 
-use crate::drop_report::{DropReport, Frame, SuppressedReport, UnixNanos};
+use super::stacks::View;
+use crate::drop_report::{DropReport, Frame, NamedStack, SuppressedReport, UnixNanos};
 use crate::otlp::body::{self, source_and_destination};
 use crate::otlp::{semconv, timestamp};
 use crate::packet_drop::IpVersion;
@@ -59,13 +60,15 @@ pub fn write_header(out: &mut impl Write, style: &Style) -> io::Result<()> {
     writeln!(out, "{header}{:<8} {:<PID$} IP {flow:<FLOW$} STATE (FLAGS) REASON{header:#}", "TIME", "PID")
 }
 
-/// Writes the line of a drop, its stack, and an empty line. The time is the first drop's, in `zone`.
+/// Writes the line of a drop, its stack as `view` says, and an empty line if there is a stack. The time is the first drop's,
+/// in `zone`.
 ///
 /// # Errors
 /// Those of the writer.
 pub fn write_drop(
     out: &mut impl Write,
     report: &DropReport,
+    view: View,
     style: &Style,
     zone: &TimeZone,
 ) -> io::Result<()> {
@@ -91,7 +94,7 @@ pub fn write_drop(
         1 => writeln!(out)?,
         count => writeln!(out, " ×{count}")?,
     }
-    write_stack(out, report, style)
+    write_stack(out, &report.facts.stack, view, style)
 }
 
 /// Writes a line about drops without detail, and an empty line. The time is the start of their window, in `zone`.
@@ -123,14 +126,23 @@ fn flow(report: &DropReport) -> String {
     }
 }
 
-fn write_stack(out: &mut impl Write, report: &DropReport, style: &Style) -> io::Result<()> {
-    let stack = &report.facts.stack;
-    for (depth, frame) in stack.frames.iter().enumerate() {
-        let style = if depth == 0 { style.site } else { Ansi::new() };
-        writeln!(out, "\t{style}{}{style:#}", frame_text(frame))?;
-    }
-    if stack.truncated {
-        writeln!(out, "\t...")?;
+fn write_stack(out: &mut impl Write, stack: &NamedStack, view: View, style: &Style) -> io::Result<()> {
+    let site = style.site;
+    let site_text = |frame| format!("\t{site}{}{site:#}", frame_text(frame));
+    match (stack.frames.split_first(), view) {
+        (_, View::Hidden) => return Ok(()),
+        (None, _) => {}
+        (Some((first, _)), View::Again(number)) => {
+            writeln!(out, "{} … stack {number} again", site_text(first))?;
+        }
+        (Some((first, rest)), View::Whole(number)) => {
+            let label = number.map(|number| format!("  (stack {number})")).unwrap_or_default();
+            writeln!(out, "{}{label}", site_text(first))?;
+            rest.iter().try_for_each(|frame| writeln!(out, "\t{}", frame_text(frame)))?;
+            if stack.truncated {
+                writeln!(out, "\t...")?;
+            }
+        }
     }
     writeln!(out)
 }

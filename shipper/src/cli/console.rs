@@ -1,6 +1,7 @@
 //! The sink that shows: reports become lines on a terminal or in a pipe.
 
 use super::classic::{self, Style};
+use super::stacks::{StackChoice, Stacks};
 use crate::config::Config;
 use crate::config::model::SpanEvents;
 use crate::drop_report::{DropReport, GroupReport, SuppressedReport};
@@ -20,22 +21,33 @@ use tokio::sync::watch;
 /// What lines look like.
 pub enum Form {
     /// bcc's tcpdrop's line, then the stack.
-    Classic(Style, TimeZone),
+    Classic(Box<ClassicForm>),
     /// OTLP/JSON: an export request of one log record a line.
     Json(Box<JsonForm>),
 }
 
 impl Form {
     /// The classic form; coloured if `out` shows colours.
-    pub fn classic(out: &anstream::Stdout) -> Self {
+    pub fn classic(out: &anstream::Stdout, stacks: StackChoice) -> Self {
         let coloured = out.current_choice() != anstream::ColorChoice::Never;
-        Self::Classic(if coloured { Style::coloured() } else { Style::plain() }, TimeZone::system())
+        let style = if coloured { Style::coloured() } else { Style::plain() };
+        Self::Classic(Box::new(ClassicForm { style, zone: TimeZone::system(), stacks: Stacks::new(stacks) }))
     }
 
     /// OTLP/JSON of this host's drops.
     pub fn json(config: &Config) -> Self {
         Self::Json(Box::new(JsonForm::new(super::observed_resource(), config, StdRng::from_os_rng())))
     }
+}
+
+/// What reports need to become text.
+pub struct ClassicForm {
+    /// Colours.
+    pub style: Style,
+    /// Of the times.
+    pub zone: TimeZone,
+    /// What was shown of stacks.
+    pub stacks: Stacks,
 }
 
 /// What reports need to become OTLP/JSON.
@@ -66,7 +78,7 @@ impl<W: Write> Console<W> {
     /// Writes the names of the columns, where the form has them.
     pub fn start(mut self) -> Self {
         let shown = match &self.form {
-            Form::Classic(style, _) => classic::write_header(&mut self.out, style),
+            Form::Classic(form) => classic::write_header(&mut self.out, &form.style),
             Form::Json(_) => Ok(()),
         };
         self.stop_unless(shown.is_ok());
@@ -110,7 +122,10 @@ impl JsonForm {
 impl<W: Write> Sink for Console<W> {
     fn drops(&mut self, report: DropReport) {
         self.show(|out, form| match form {
-            Form::Classic(style, zone) => classic::write_drop(out, &report, style, zone),
+            Form::Classic(form) => {
+                let view = form.stacks.next(&report.facts.stack);
+                classic::write_drop(out, &report, view, &form.style, &form.zone)
+            }
             Form::Json(form) => form.write(out, |policy, random| logs::drop_record(&report, policy, random)),
         });
     }
@@ -128,7 +143,7 @@ impl<W: Write> Sink for Console<W> {
 
     fn suppressed(&mut self, report: SuppressedReport) {
         self.show(|out, form| match form {
-            Form::Classic(style, zone) => classic::write_suppressed(out, &report, style, zone),
+            Form::Classic(form) => classic::write_suppressed(out, &report, &form.style, &form.zone),
             Form::Json(form) => {
                 form.write(out, |policy, random| logs::suppressed_record(&report, policy, random))
             }

@@ -2,6 +2,7 @@
 
 use super::compact_json;
 use super::console::{Console, Form, JsonForm};
+use super::stacks::StackChoice;
 use crate::config::Config;
 use crate::enrich::reason::ReasonNames;
 use crate::enrich::symbols::KernelSymbols;
@@ -69,7 +70,7 @@ pub async fn run(config: &Config, json: bool) -> Result<(), DemoError> {
         return show(&recording, config, None, out);
     }
     writeln!(out, "{introduction}\n")?;
-    let classic = Form::classic(&out);
+    let classic = Form::classic(&out, StackChoice::Always);
     show(&recording, config, Some(classic), &mut out)?;
     writeln!(out, "As an OTLP log record, which `tcpdrop-otel run` sends to a Collector:\n")?;
     let mut line = Vec::new();

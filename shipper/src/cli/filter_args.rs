@@ -8,37 +8,37 @@ use std::ops::RangeInclusive;
 
 /// Flags for filters.
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
-#[command(next_help_heading = "Filters (each may be repeated; --not-X leaves out)")]
+#[command(next_help_heading = "Filters (each may be repeated or take a list A,B; --not-X leaves out)")]
 pub struct FilterArgs {
     /// Only drops with this source or destination port, or one in the range.
-    #[arg(long = "port", value_name = "PORT|A-B", value_parser = parse::ports)]
+    #[arg(long = "port", value_name = "PORT|A-B", value_parser = parse::ports, value_delimiter = ',')]
     ports: Vec<RangeInclusive<u16>>,
     /// Only drops from or to this address or prefix, such as 10.0.0.0/8 or fd00::/8.
-    #[arg(long = "address", value_name = "ADDRESS", value_parser = parse::prefix)]
+    #[arg(long = "address", value_name = "ADDRESS", value_parser = parse::prefix, value_delimiter = ',')]
     addresses: Vec<IpNet>,
     /// Only drops in this network namespace.
-    #[arg(long = "netns", value_name = "self|host|INODE", value_parser = parse::namespace)]
+    #[arg(long = "netns", value_name = "self|host|INODE", value_parser = parse::namespace, value_delimiter = ',')]
     netns: Vec<Namespace>,
     /// Only drops for this reason, such as NO_SOCKET.
-    #[arg(long = "reason", value_name = "REASON", value_parser = parse::reason)]
+    #[arg(long = "reason", value_name = "REASON", value_parser = parse::reason, value_delimiter = ',')]
     reasons: Vec<String>,
     /// Only drops on this way: receive, transmit, forward or unknown.
-    #[arg(long, value_name = "WAY", value_parser = parse::direction)]
+    #[arg(long, value_name = "WAY", value_parser = parse::direction, value_delimiter = ',')]
     direction: Vec<Direction>,
     /// No drops with this port.
-    #[arg(long = "not-port", value_name = "PORT|A-B", value_parser = parse::ports)]
+    #[arg(long = "not-port", value_name = "PORT|A-B", value_parser = parse::ports, value_delimiter = ',')]
     not_ports: Vec<RangeInclusive<u16>>,
     /// No drops from or to this address.
-    #[arg(long = "not-address", value_name = "ADDRESS", value_parser = parse::prefix)]
+    #[arg(long = "not-address", value_name = "ADDRESS", value_parser = parse::prefix, value_delimiter = ',')]
     not_addresses: Vec<IpNet>,
     /// No drops in this network namespace.
-    #[arg(long, value_name = "self|host|INODE", value_parser = parse::namespace)]
+    #[arg(long, value_name = "self|host|INODE", value_parser = parse::namespace, value_delimiter = ',')]
     not_netns: Vec<Namespace>,
     /// No drops for this reason.
-    #[arg(long = "not-reason", value_name = "REASON", value_parser = parse::reason)]
+    #[arg(long = "not-reason", value_name = "REASON", value_parser = parse::reason, value_delimiter = ',')]
     not_reasons: Vec<String>,
     /// No drops on this way.
-    #[arg(long, value_name = "WAY", value_parser = parse::direction)]
+    #[arg(long, value_name = "WAY", value_parser = parse::direction, value_delimiter = ',')]
     not_direction: Vec<Direction>,
 }
 
@@ -91,14 +91,14 @@ mod tests {
 
     #[test]
     fn each_flag_goes_to_its_key() {
-        let line = "x --port 80 --port 8000-8080 --address fd00::/8 --netns self --reason no_socket \
+        let line = "x --port 80,81 --port 8000-8080 --address fd00::/8 --netns self --reason no_socket \
                     --direction forward --not-port 1 --not-address 10.0.0.1 --not-netns 7 --not-reason A --not-direction transmit";
         let mut filter = Filter::default();
         parse_line(line).unwrap().apply(&mut filter);
         let expected = Filter {
             include: Selection {
                 netns: vec![Namespace::Own],
-                ports: vec![80..=80, 8000..=8080],
+                ports: vec![80..=80, 81..=81, 8000..=8080],
                 addresses: vec!["fd00::/8".parse().unwrap()],
                 reasons: vec!["NO_SOCKET".to_owned()],
                 direction: vec![Direction::Forward],
@@ -124,9 +124,14 @@ mod tests {
 
     #[test]
     fn wrong_values_are_refused_with_what_would_be_right() {
-        for line in
-            ["x --port http", "x --address a", "x --netns x", "x --reason 1.5", "x --not-direction in"]
-        {
+        for line in [
+            "x --port http",
+            "x --port 80,",
+            "x --address a",
+            "x --netns x",
+            "x --reason 1.5",
+            "x --not-direction in",
+        ] {
             let error = parse_line(line).unwrap_err();
             assert_eq!(error.exit_code(), 2, "{line}");
             assert!(error.to_string().contains("must be"), "{error}");

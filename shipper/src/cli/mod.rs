@@ -12,6 +12,7 @@ pub mod filter_args;
 pub mod record;
 pub mod replay;
 pub mod run;
+pub mod stacks;
 pub mod watch;
 
 use crate::config::{Config, ConfigError, Sources};
@@ -53,7 +54,7 @@ pub fn main() -> ExitCode {
         }),
         Command::Watch(args) => with_settings(&args.settings, async |mut config| {
             args.filter.clone().apply(&mut config.filter);
-            watch::run(config, args.json, args.count).await
+            watch::run(config, args.json, args.stacks, args.count).await
         }),
         Command::Record(args) => with_settings(&args.settings.clone(), async |mut config| {
             args.filter.clone().apply(&mut config.filter);

@@ -46,13 +46,14 @@ pub fn run(args: &ReplayArgs) -> ExitCode {
         Ok(config) => config,
         Err(error) => return config::refuse(&error),
     };
-    match replay_file(&args.file, args.json, &config) {
+    match replay_file(args, &config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => super::failed(&error),
     }
 }
 
-fn replay_file(path: &Path, json: bool, config: &Config) -> Result<(), ReplayError> {
+fn replay_file(args: &ReplayArgs, config: &Config) -> Result<(), ReplayError> {
+    let ReplayArgs { file: path, json, stacks, .. } = args;
     let input: Box<dyn BufRead> = if path == Path::new("-") {
         Box::new(io::stdin().lock())
     } else {
@@ -65,8 +66,11 @@ fn replay_file(path: &Path, json: bool, config: &Config) -> Result<(), ReplayErr
     let failure = Cell::new(None);
     let console = |header: &Header, random: StdRng| {
         let terminal = anstream::stdout();
-        let form =
-            if json { Form::Json(json_form(header, config, random)) } else { Form::classic(&terminal) };
+        let form = if *json {
+            Form::Json(json_form(header, config, random))
+        } else {
+            Form::classic(&terminal, *stacks)
+        };
         let out = Output { out: terminal, failure: &failure };
         Console { out, form, remaining: None, stop: stop.clone() }.start()
     };

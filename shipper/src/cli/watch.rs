@@ -1,6 +1,7 @@
 //! `watch`: every drop as it happens, on standard output.
 
 use super::console::{Console, Form};
+use super::stacks::StackChoice;
 use crate::agent::{self, Agent, AgentError, Intervals, Pulse};
 use crate::config::Config;
 use crate::enrich::Host;
@@ -41,7 +42,12 @@ pub enum WatchError {
 ///
 /// # Errors
 /// See [`WatchError`].
-pub async fn run(mut config: Config, json: bool, count: Option<u64>) -> Result<(), WatchError> {
+pub async fn run(
+    mut config: Config,
+    json: bool,
+    stacks: StackChoice,
+    count: Option<u64>,
+) -> Result<(), WatchError> {
     config.dedup.window = config.dedup.window.min(WINDOW);
     let (stop, stopped) = watch::channel(false);
     let stopping = stopped.clone();
@@ -56,7 +62,7 @@ pub async fn run(mut config: Config, json: bool, count: Option<u64>) -> Result<(
     let intake = Intake::new(&config, Arc::default(), host.boundaries(), StdRng::from_os_rng());
     let make_reporting = move || {
         let out = anstream::stdout();
-        let form = if json { Form::json(&config) } else { Form::classic(&out) };
+        let form = if json { Form::json(&config) } else { Form::classic(&out, stacks) };
         (host.enricher(), Console { out, form, remaining: count, stop }.start())
     };
     let intervals = Intervals { flush: WINDOW, totals: WINDOW };

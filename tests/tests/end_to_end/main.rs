@@ -14,3 +14,4 @@ mod own_traffic;
 mod protocols;
 mod service_unit;
 mod shutdown;
+mod watch;
