@@ -4,8 +4,12 @@
 #[path = "support/command.rs"]
 mod command;
 
+use clap::CommandFactory;
 use command::{Rights, run, run_with};
+use std::collections::BTreeSet;
 use std::path::Path;
+use std::process::Command;
+use tcpdrop_otel::cli::args::CommandLine;
 
 /// Every command, with a part of its help.
 const COMMANDS: &[(&[&str], &str)] = &[
@@ -36,33 +40,124 @@ fn every_command_has_a_help_that_fits_a_terminal() {
     }
 }
 
+const RECORDING: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/recordings/loopback.jsonl");
+
+/// A port where nobody serves, so that no test meets an agent of this host.
+const NO_AGENT: &str = "health.listen=127.0.0.1:0";
+
+/// Arguments, rights, exit status, and a part of what is said: on stdout for status 0 and for `doctor`, else on stderr, with
+/// nothing on stdout. `run`, `watch` and `record` end by a signal or after a drop; that is tested where drops are made.
+const OUTCOMES: &[(&[&str], Rights, i32, &str)] = &[
+    (&[], Rights::Own, 0, "Usage: tcpdrop-otel"),
+    (&["--version"], Rights::Own, 0, env!("CARGO_PKG_VERSION")),
+    (&["recrod"], Rights::Own, 2, "record"),
+    (&["run", "--count", "1"], Rights::Own, 2, "--count"),
+    (&["run", "--config", "/nowhere/a.toml"], Rights::Own, 2, "/nowhere/a.toml: cannot be read"),
+    (&["run", "--set", "dedup.windw=5s"], Rights::Own, 2, "did you mean `dedup.window`?"),
+    (
+        &["run", "--set", "export.headers_file=/nowhere/keys"],
+        Rights::Own,
+        2,
+        "/nowhere/keys: there is no such file",
+    ),
+    (&["run", "--set", NO_AGENT], Rights::None, 1, "CAP_BPF"),
+    (&["watch", "--count", "0"], Rights::Own, 2, "1.."),
+    (&["watch", "--port", "http"], Rights::Own, 2, "must be"),
+    (&["watch", "--json", "--stacks", "never"], Rights::Own, 2, "cannot be used with"),
+    (&["watch", "--set", "limit.burst=0"], Rights::Own, 2, "`limit.burst` must be"),
+    (&["watch"], Rights::None, 1, "CAP_BPF"),
+    (&["demo"], Rights::None, 0, "The probe cannot run here"),
+    (&["demo", "--json"], Rights::None, 0, "resourceLogs"),
+    (&["demo", "now"], Rights::Own, 2, "unexpected argument"),
+    (&["record"], Rights::Own, 2, "--output"),
+    (&["record", "-o", "x", "--duration", "soon"], Rights::Own, 2, "it must be a time such as 10s"),
+    (&["record", "-o", "x", "--duration", "0s"], Rights::Own, 2, "it must be a time such as 10s"),
+    (&["record", "-o", "x", "--count", "0"], Rights::Own, 2, "1.."),
+    (&["record", "-o", "/nowhere/a.jsonl"], Rights::Own, 1, "/nowhere/a.jsonl"),
+    (&["replay", RECORDING], Rights::None, 0, "NO_SOCKET"),
+    (&["replay", "--json", RECORDING], Rights::None, 0, "resourceSpans"),
+    (&["replay", "--stacks", "never", RECORDING], Rights::None, 0, "NO_SOCKET\n"),
+    (&["replay"], Rights::Own, 2, "FILE"),
+    (&["replay", "--stacks", "some", RECORDING], Rights::Own, 2, "always"),
+    (&["replay", "--set", "a=b", RECORDING], Rights::Own, 2, "unknown key `a`"),
+    (&["replay", "/nowhere/a.jsonl"], Rights::None, 1, "cannot be opened"),
+    (&["doctor", "now"], Rights::Own, 2, "unexpected argument"),
+    (&["doctor", "--set", NO_AGENT], Rights::None, 1, "What to do:"),
+    (&["config"], Rights::Own, 2, "Usage:"),
+    (&["config", "shwo"], Rights::Own, 2, "show"),
+    (&["config", "check"], Rights::None, 0, "fine"),
+    (&["config", "check", "--set", "export.protocol=grcp"], Rights::None, 2, "did you mean `grpc`?"),
+    (&["config", "show"], Rights::None, 0, "window = \"10s\" # default"),
+    (&["config", "show", "--set", "a"], Rights::None, 2, "must be KEY=VALUE"),
+    (&["config", "reference"], Rights::None, 0, "[export]"),
+    (&["config", "reference", "--json"], Rights::None, 2, "unexpected argument"),
+    (&["completions", "bash"], Rights::None, 0, "complete -F"),
+    (&["completions", "zsh"], Rights::None, 0, "#compdef tcpdrop-otel"),
+    (&["completions", "fish"], Rights::None, 0, "complete -c tcpdrop-otel"),
+    (&["completions", "dosh"], Rights::None, 2, "bash"),
+    (&["completions"], Rights::None, 2, "SHELL"),
+];
+
 #[test]
-fn wrong_usage_is_status_2_with_a_hint() {
-    for (arguments, part) in [
-        (&["recrod"][..], "record"),
-        (&["record"], "--output"),
-        (&["record", "-o", "x", "--duration", "soon"], "it must be a time such as 10s"),
-        (&["record", "-o", "x", "--duration", "0s"], "it must be a time such as 10s"),
-        (&["record", "-o", "x", "--count", "0"], "1.."),
-        (&["replay"], "FILE"),
-        (&["completions", "dosh"], "bash"),
-        (&["config", "shwo"], "show"),
-        (&["doctor", "now"], "unexpected argument"),
-    ] {
-        let wrong = run(arguments, Rights::Own).unwrap();
-        assert_eq!((wrong.status, wrong.out.as_str()), (2, ""), "{arguments:?}");
-        assert!(wrong.error.contains(part), "{arguments:?}: {}", wrong.error);
+fn each_command_ends_with_its_status_and_a_word() {
+    for (arguments, rights, status, part) in OUTCOMES {
+        let Some(ended) = run(arguments, *rights) else { return };
+        assert_eq!(ended.status, *status, "{arguments:?}: {ended:?}");
+        let is_said_on_stdout = *status == 0 || (arguments.first() == Some(&"doctor") && *status == 1);
+        let said = if is_said_on_stdout { &ended.out } else { &ended.error };
+        assert!(said.contains(part), "{arguments:?} says nothing of {part:?}: {ended:?}");
+        assert!(is_said_on_stdout || ended.out.is_empty(), "{arguments:?}: {ended:?}");
+        assert!(!ended.error.contains("panicked"), "{arguments:?}: {ended:?}");
     }
 }
 
+/// A new command has to come with its rows.
 #[test]
-fn completions_are_scripts_for_their_shell() {
-    for (shell, part) in
-        [("bash", "complete -F"), ("zsh", "#compdef tcpdrop-otel"), ("fish", "complete -c tcpdrop-otel")]
+fn no_command_is_without_help_and_outcomes() {
+    fn leaves(command: &clap::Command, path: &[String]) -> Vec<Vec<String>> {
+        let below = command
+            .get_subcommands()
+            .flat_map(|command| leaves(command, &[path, &[command.get_name().to_owned()]].concat()));
+        let below: Vec<_> = below.collect();
+        if below.is_empty() { vec![path.to_vec()] } else { below }
+    }
+    for command in leaves(&CommandLine::command(), &[]) {
+        assert!(COMMANDS.iter().any(|(path, _)| command == *path), "no help of {command:?} is tested");
+        let of_it = OUTCOMES.iter().filter(|(arguments, ..)| {
+            arguments.len() >= command.len() && command == arguments[..command.len()]
+        });
+        let statuses: BTreeSet<_> = of_it.map(|(_, _, status, _)| *status).collect();
+        assert!(statuses.contains(&2), "no wrong usage of {command:?} is tested");
+        assert!(statuses.len() > 1, "no other outcome of {command:?} is tested");
+    }
+}
+
+/// Output that cannot be written is an error, a reader who has seen enough is none.
+#[test]
+fn what_cannot_be_written_is_said() {
+    let program = env!("CARGO_BIN_EXE_tcpdrop-otel");
+    let shell = |line: &str| {
+        let output = Command::new("bash").args(["-c", line, program]).output().unwrap();
+        (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    for arguments in [
+        "config check",
+        "config show",
+        "config reference",
+        "completions bash",
+        "demo",
+        "demo --json",
+        "doctor",
+    ]
+    .map(str::to_owned)
+    .into_iter()
+    .chain([format!("replay {RECORDING}"), format!("replay --json {RECORDING}")])
     {
-        let script = run(&["completions", shell], Rights::None).unwrap();
-        assert_eq!(script.status, 0);
-        assert!(script.out.contains(part) && script.out.contains("doctor"), "{shell}");
+        let (status, said) = shell(&format!("\"$0\" {arguments} > /dev/full"));
+        assert_eq!(status, 1, "{arguments}: {said}");
+        assert!(said.contains("could not be written: No space left on device"), "{arguments}: {said}");
+        let (_, said) = shell(&format!("\"$0\" {arguments} > >(true)"));
+        assert!(!said.contains("roken pipe"), "{arguments}: {said}");
     }
 }
 
@@ -129,7 +224,9 @@ fn doctor_without_rights_ends_with_what_to_do() {
         ["doctor", "--set", "health.listen=127.0.0.1:0", "--set", "export.endpoint=http://127.0.0.1:9"];
     let Some(text) = run(&arguments, Rights::None) else { return };
     assert_eq!((text.status, text.error.as_str()), (1, ""), "{}", text.out);
-    for part in ["FAIL  rights", "skip  program", "What to do:\n  1. rights: run it as root", "Besides:"] {
+    for part in
+        ["FAIL  rights", "skip  program", "What to do:\n  1. rights: run it as root, with sudo", "Besides:"]
+    {
         assert!(text.out.contains(part), "{part}: {}", text.out);
     }
     let json = run(&[&arguments[..], &["--json"]].concat(), Rights::None).unwrap();

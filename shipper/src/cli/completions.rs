@@ -8,10 +8,7 @@ use std::process::ExitCode;
 
 /// Prints the completions for `shell`.
 pub fn run(shell: Shell) -> ExitCode {
-    match io::stdout().write_all(&completions(shell)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => super::failed(&error),
-    }
+    super::written(io::stdout().write_all(&completions(shell)))
 }
 
 fn completions(shell: Shell) -> Vec<u8> {

@@ -44,19 +44,13 @@ fn as_json(settings: &[Setting]) -> serde_json::Value {
 }
 
 fn print(text: &str) -> ExitCode {
-    match anstream::stdout().write_all(text.as_bytes()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => super::failed(&error),
-    }
+    super::written(anstream::stdout().write_all(text.as_bytes()))
 }
 
 /// Checks the settings: what holds goes to stdout, what is wrong to stderr, with status 2.
 pub fn check(settings: &SettingsArgs) -> ExitCode {
     match verdict(settings) {
-        Ok(verdict) => {
-            let written = writeln!(anstream::stdout(), "{verdict}");
-            if written.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-        }
+        Ok(verdict) => print(&(verdict + "\n")),
         Err(error) => refuse(&error),
     }
 }

@@ -46,6 +46,14 @@ pub enum DemoError {
 /// # Errors
 /// See [`DemoError`].
 pub async fn run(config: &Config, json: bool) -> Result<(), DemoError> {
+    match demonstrate(config, json).await {
+        // Who reads has seen enough, as `head` has.
+        Err(DemoError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        end => end,
+    }
+}
+
+async fn demonstrate(config: &Config, json: bool) -> Result<(), DemoError> {
     let (recording, introduction) = match capture(config).await {
         Ok((recording, port)) => {
             let kernel = super::kernel_release();
@@ -67,15 +75,15 @@ pub async fn run(config: &Config, json: bool) -> Result<(), DemoError> {
     if json {
         // Standard output is for the record alone.
         anstream::eprintln!("{introduction}");
-        return show(&recording, config, None, out);
+        out.write_all(&shown(&recording, config, None)?)?;
+        return Ok(());
     }
     writeln!(out, "{introduction}\n")?;
     let classic = Form::classic(&out, StackChoice::Always);
-    show(&recording, config, Some(classic), &mut out)?;
+    out.write_all(&shown(&recording, config, Some(classic))?)?;
     writeln!(out, "As an OTLP log record, which `tcpdrop-otel run` sends to a Collector:\n")?;
-    let mut line = Vec::new();
-    show(&recording, config, None, &mut line)?;
-    let record: serde_json::Value = serde_json::from_slice(&line).map_err(io::Error::from)?;
+    let record: serde_json::Value =
+        serde_json::from_slice(&shown(&recording, config, None)?).map_err(io::Error::from)?;
     writeln!(out, "{}", compact_json::to_string(&record))?;
     Ok(())
 }
@@ -132,13 +140,14 @@ fn is_to(drop: &PacketDrop, port: u16) -> bool {
     drop.flow.and_then(|flow| flow.ports).is_some_and(|ports| ports.destination == port)
 }
 
-/// Sends a recording through the pipeline and shows what comes out: as OTLP/JSON, or in another form.
-fn show(recording: &[u8], config: &Config, form: Option<Form>, out: impl Write) -> Result<(), DemoError> {
-    let stop = watch::Sender::new(false);
+/// What comes out when a recording goes through the pipeline: as OTLP/JSON, or in another form.
+fn shown(recording: &[u8], config: &Config, form: Option<Form>) -> Result<Vec<u8>, DemoError> {
+    let mut out = Vec::new();
     let console = |header: &Header, random| {
         let json = || Form::Json(Box::new(JsonForm::new(header.resource.clone(), config, random)));
-        Console { out, form: form.unwrap_or_else(json), remaining: None, stop: stop.clone() }.start()
+        let form = form.unwrap_or_else(json);
+        Console { out: &mut out, form, remaining: None, stop: watch::Sender::new(false) }.start()
     };
     replay(&mut Reader::new(recording)?, &Config::default(), console, || false)?;
-    if *stop.borrow() { Err(io::Error::from(io::ErrorKind::BrokenPipe).into()) } else { Ok(()) }
+    Ok(out)
 }

@@ -22,6 +22,7 @@ use args::{Command, SettingsArgs};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use std::collections::BTreeMap;
 use std::error::Error;
+use std::io;
 use std::process::ExitCode;
 use tokio::runtime::Builder;
 
@@ -96,6 +97,19 @@ fn with_sources<E: Error>(
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(&error),
+    }
+}
+
+/// What came of writing all output.
+fn written(result: io::Result<()>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        // Who reads has seen enough, as `head` has.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => {
+            anstream::eprintln!("tcpdrop-otel: the output could not be written: {error}");
+            ExitCode::FAILURE
+        }
     }
 }
 

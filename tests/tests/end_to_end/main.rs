@@ -4,6 +4,7 @@
 //! namespace or port, and sums are compared with the ledger of its own agent.
 
 mod checks;
+mod doctor;
 mod example_collector;
 mod failures;
 mod filters;

@@ -5,13 +5,15 @@ use crate::config::model;
 use crate::enrich::clock::{WallClock, boot_now};
 use crate::probe::{Probe, ProbeError};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What the host says about what the agent needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct HostFacts {
     /// Release of the kernel.
     pub(super) kernel: String,
+    /// The program that runs.
+    pub(super) binary: PathBuf,
     /// Effective capabilities, as bits.
     pub(super) capabilities: u64,
     /// What the kernel's BTF has, or why it can't be read.
@@ -78,6 +80,7 @@ impl HostFacts {
     pub(super) fn read(settings: &model::Probe) -> Self {
         let clock = WallClock::read();
         Self {
+            binary: std::env::current_exe().unwrap_or_else(|_| "tcpdrop-otel".into()),
             kernel: crate::cli::kernel_release(),
             capabilities: status_mask(&fs::read_to_string("/proc/thread-self/status").unwrap_or_default()),
             btf: Btf::of_kernel().map(|btf| BtfFacts::of(&btf)).map_err(|error| error.to_string()),

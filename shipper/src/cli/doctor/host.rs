@@ -36,10 +36,13 @@ fn rights(facts: &HostFacts) -> Check {
     if may_load(facts) {
         return Check::ok("rights", found);
     }
-    let remedy = "run it as root: sudo tcpdrop-otel doctor; or give the capabilities to the service \
-                  (AmbientCapabilities=CAP_BPF CAP_PERFMON CAP_SYSLOG in the systemd unit), to the container \
-                  (capabilities.add: [BPF, PERFMON, SYSLOG]), or to the binary \
-                  (setcap cap_bpf,cap_perfmon,cap_syslog+ep BINARY)";
+    let binary = facts.binary.display();
+    let remedy = format!(
+        "run it as root, with sudo, or give it the capabilities that it needs\n\
+         by hand:   sudo setcap cap_bpf,cap_perfmon,cap_syslog+ep {binary}\n\
+         systemd:   AmbientCapabilities=CAP_BPF CAP_PERFMON CAP_SYSLOG, as in packaging/systemd\n\
+         container: capabilities.add: [BPF, PERFMON, SYSLOG]"
+    );
     Check::fail("rights", found, remedy)
 }
 
@@ -138,7 +141,7 @@ fn symbols(facts: &HostFacts) -> Check {
             let remedy = if restrict >= 2 {
                 "sysctl kernel.kptr_restrict=1: 2 hides addresses from everyone"
             } else {
-                "give the agent CAP_SYSLOG too (sudo, AmbientCapabilities=, setcap cap_syslog)"
+                "give the agent CAP_SYSLOG too"
             };
             let paranoid = facts.perf_event_paranoid.map(|value| format!(", perf_event_paranoid {value}"));
             let settings = format!("kptr_restrict {restrict}{}", paranoid.unwrap_or_default());

@@ -10,6 +10,7 @@ const BPF_AND_PERFMON: u64 = 1 << 39 | 1 << 38;
 fn good() -> HostFacts {
     HostFacts {
         kernel: "6.18.0".to_owned(),
+        binary: "/usr/local/bin/tcpdrop-otel".into(),
         capabilities: BPF_AND_PERFMON | 1 << 34,
         btf: Ok(BtfFacts { tracepoint_parameters: Some(5), reasons: 126, has_task_file_iterator: true }),
         load: LoadFacts::Loaded("kfree_skb_rx_sk"),
@@ -42,7 +43,12 @@ type Case = (fn(&mut HostFacts), &'static str, Verdict, &'static str);
 const CASES: &[Case] = &[
     (|host| host.capabilities = 0, "rights", Verdict::Fail, "none of CAP_BPF"),
     (|host| host.capabilities = 1 << 39, "rights", Verdict::Fail, "CAP_BPF; not CAP_PERFMON"),
-    (|host| host.capabilities = 1 << 39, "rights", Verdict::Fail, "sudo"),
+    (
+        |host| host.capabilities = 1 << 39,
+        "rights",
+        Verdict::Fail,
+        "cap_syslog+ep /usr/local/bin/tcpdrop-otel\n",
+    ),
     (|host| host.capabilities = 1 << 39, "rights", Verdict::Fail, "AmbientCapabilities="),
     (|host| host.capabilities = BPF_AND_PERFMON, "rights", Verdict::Ok, "not CAP_SYSLOG"),
     (|host| host.capabilities = 1 << 21, "rights", Verdict::Ok, "CAP_SYS_ADMIN; not"),

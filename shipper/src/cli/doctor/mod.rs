@@ -31,10 +31,9 @@ pub fn run(args: &DoctorArgs) -> ExitCode {
         true => writeln!(out, "{:#}", serde_json::json!({ "can_run": can_run, "checks": checks })),
         false => write_text(&mut out, &checks, &super::kernel_release()),
     };
-    match written {
-        Ok(()) if can_run => ExitCode::SUCCESS,
-        Ok(()) => ExitCode::FAILURE,
-        Err(error) => super::failed(&error),
+    match super::written(written) {
+        ExitCode::SUCCESS if !can_run => ExitCode::FAILURE,
+        status => status,
     }
 }
 
@@ -57,27 +56,36 @@ fn write_text(out: &mut impl Write, checks: &[Check], kernel: &str) -> io::Resul
         let found = found.replace('\n', &format!("\n{:1$}", "", 2 + 6 + width + 2));
         writeln!(out, "  {style}{word:<4}{style:#}  {name:<width$}  {found}")?;
     }
-    let to_do = |verdict| {
-        let of_verdict = checks.iter().filter(move |check| check.verdict == verdict);
-        of_verdict.filter_map(|check| Some((check.name, check.remedy.as_deref()?)))
-    };
     for (verdict, heading) in [
         (Verdict::Fail, "The agent cannot do its work here. What to do:"),
-        (Verdict::Warn, "The agent runs, but could do better. What to do:"),
+        (Verdict::Warn, "The agent can run, but not all is well. What to do:"),
     ] {
         let failed = checks.iter().any(|check| check.verdict == Verdict::Fail);
         let heading = if verdict == Verdict::Warn && failed { "Besides:" } else { heading };
-        for (index, (name, remedy)) in to_do(verdict).enumerate() {
+        for (index, (names, remedy)) in to_do(checks, verdict).iter().enumerate() {
             if index == 0 {
                 writeln!(out, "\n{heading}")?;
             }
-            writeln!(out, "  {}. {name}: {remedy}", index + 1)?;
+            writeln!(out, "  {}. {}: {}", index + 1, names.join(", "), remedy.replace('\n', "\n     "))?;
         }
     }
     if checks.iter().all(|check| check.remedy.is_none()) {
         writeln!(out, "\nAll is well. To start: tcpdrop-otel run")?;
     }
     Ok(())
+}
+
+/// The remedies of a verdict, each once, with the names of the checks that ask for it.
+fn to_do(checks: &[Check], verdict: Verdict) -> Vec<(Vec<&str>, &str)> {
+    let mut list: Vec<(Vec<&str>, &str)> = Vec::new();
+    for check in checks.iter().filter(|check| check.verdict == verdict) {
+        let Some(remedy) = check.remedy.as_deref() else { continue };
+        match list.iter_mut().find(|(_, listed)| *listed == remedy) {
+            Some((names, _)) => names.push(check.name),
+            None => list.push((vec![check.name], remedy)),
+        }
+    }
+    list
 }
 
 fn shown(verdict: Verdict) -> (&'static str, Style) {
@@ -106,13 +114,14 @@ mod tests {
         let text = text(&[
             Check::ok("BTF", "there"),
             Check::warn("symbols", "hidden", "show them"),
-            Check::fail("rights", "none\nat all", "get some"),
+            Check::fail("rights", "none\nat all", "get some\nfrom root"),
+            Check::fail("rites", "none", "get some\nfrom root"),
             Check::skipped("program", "needs rights"),
         ]);
         let expected = format!(
             "tcpdrop-otel {} on Linux 6.18\n\n  ok    BTF      there\n  warn  symbols  hidden\n  FAIL  rights   none\n  \
-             {:15}at all\n  skip  program  needs rights\n\nThe agent cannot do its work here. What to do:\n  1. rights: get \
-             some\n\nBesides:\n  1. symbols: show them\n",
+             {:15}at all\n  FAIL  rites    none\n  skip  program  needs rights\n\nThe agent cannot do its work here. What to do:\n  1. rights, rites: \
+             get some\n     from root\n\nBesides:\n  1. symbols: show them\n",
             env!("CARGO_PKG_VERSION"),
             ""
         );
@@ -126,8 +135,9 @@ mod tests {
         );
         let warned = text(&[Check::warn("symbols", "hidden", "show them")]);
         assert!(
-            warned
-                .ends_with("\n\nThe agent runs, but could do better. What to do:\n  1. symbols: show them\n")
+            warned.ends_with(
+                "\n\nThe agent can run, but not all is well. What to do:\n  1. symbols: show them\n"
+            )
         );
     }
 }

@@ -40,10 +40,12 @@ pub(super) async fn checks(
         }
     };
     let own = config.own_export();
+    let own_endpoint =
+        if config.telemetry.endpoint.is_some() { "telemetry.endpoint" } else { "export.endpoint" };
     let (logs, traces, metrics) = tokio::join!(
-        reach(Service::Logs, &config.export),
-        reach(Service::Traces, &config.export),
-        reach(Service::Metrics, &own)
+        reach(Service::Logs, &config.export, "export.endpoint"),
+        reach(Service::Traces, &config.export, "export.endpoint"),
+        reach(Service::Metrics, &own, own_endpoint)
     );
     let port = serve::bind(config.health.listen).map(drop);
     vec![
@@ -108,6 +110,8 @@ fn spool(max_bytes: u64, available: Option<u64>) -> Check {
 pub(super) struct Reached {
     service: Service,
     name: String,
+    /// The key that names it, or could.
+    setting: &'static str,
     step: Step,
 }
 
@@ -125,14 +129,20 @@ enum Step {
     Answered(Answer),
 }
 
-async fn reach(service: Service, export: &Export) -> Reached {
+async fn reach(service: Service, export: &Export, common: &'static str) -> Reached {
     let name = export.destination(service).name();
+    let setting = match service {
+        _ if export.of(service).endpoint.is_none() => common,
+        Service::Logs => "export.logs.endpoint",
+        Service::Traces => "export.traces.endpoint",
+        Service::Metrics => "export.metrics.endpoint",
+    };
     let step = match Route::of(export, service) {
         Ok(Some(route)) => try_to_reach(service, route).await,
         Ok(None) => Step::NotExported,
         Err(error) => Step::NoRoute(error),
     };
-    Reached { service, name, step }
+    Reached { service, name, setting, step }
 }
 
 async fn try_to_reach(service: Service, route: Route) -> Step {
@@ -154,10 +164,12 @@ async fn try_to_reach(service: Service, route: Route) -> Step {
 /// A receiver that is away for now costs room in the spool, one that refuses costs the data; without own metrics the agent
 /// does its work.
 fn receiver(reached: &Reached) -> Check {
-    let Reached { service, name: url, step } = reached;
+    let Reached { service, name: url, setting, step } = reached;
     let name = service.name();
-    let common = if *service == Service::Metrics { "telemetry.endpoint" } else { "export.endpoint" };
-    let setting = format!("{common} (or export.{service}.endpoint)");
+    let meanwhile = match service {
+        Service::Metrics => "they are not sent",
+        Service::Logs | Service::Traces => "what comes waits in the spool",
+    };
     match step {
         Step::Unresolved(error) => Check::warn(
             name,
@@ -166,18 +178,16 @@ fn receiver(reached: &Reached) -> Check {
         ),
         Step::Unconnected(error) => Check::warn(
             name,
-            format!("{url} takes no connections: {error}"),
-            format!(
-                "start the Collector there, let firewalls pass it, or set {setting}; until then records wait"
-            ),
+            format!("{url} takes no connections, and {meanwhile}: {error}"),
+            format!("start the Collector there, let firewalls pass it, or name another in {setting}"),
         ),
         Step::NoRoute(error) => Check::fail(name, error.to_string(), "mend the file, or name another"),
         Step::NotExported => Check::ok(name, format!("not exported (export.{service}.exporter = \"none\")")),
         Step::Answered(Answer::Accepted { .. }) => Check::ok(name, format!("{url} takes an empty request")),
         Step::Answered(Answer::Retry { why, .. }) => Check::warn(
             name,
-            format!("{url} does not take requests now: {why}"),
-            format!("look at the receiver's logs, and at {setting}; until then records wait"),
+            format!("{url} does not take requests now, and {meanwhile}: {why}"),
+            format!("look at the receiver's logs, and at {setting}"),
         ),
         Step::Answered(Answer::Refused { why }) if *service == Service::Metrics => Check::warn(
             name,

@@ -6,7 +6,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 fn reached(step: Step) -> Check {
-    receiver(&Reached { service: Service::Logs, name: "http://c:4318/v1/logs".to_owned(), step })
+    let (name, setting) = ("http://c:4318/v1/logs".to_owned(), "export.endpoint");
+    receiver(&Reached { service: Service::Logs, name, setting, step })
 }
 
 #[test]
@@ -27,7 +28,7 @@ fn away_is_a_warning_refused_a_failure() {
             Verdict::Ok,
             "takes an empty request",
         ),
-        (Step::Answered(Answer::Retry { after: None, why: why() }), Verdict::Warn, "until then records wait"),
+        (Step::Answered(Answer::Retry { after: None, why: why() }), Verdict::Warn, "waits in the spool"),
         (Step::Answered(Answer::Refused { why: why() }), Verdict::Fail, "is refused is lost"),
     ] {
         let check = reached(step);
