@@ -8,7 +8,7 @@ use crate::netns::{Family, enter, succeed};
 use crate::wait::wait_for;
 use std::fs::File;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::process::Command;
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -120,15 +120,15 @@ impl Net {
         wait_for("the carrier", || is_running().then_some(()));
     }
 
-    /// Whether it can have an interface of this kind, as `ip link add type` takes it.
+    /// Whether the kernel has this kind of interface, told as `ip link add … type` takes it.
     pub fn can_have_link(&self, kind: &str) -> bool {
         let add = || {
             let words = format!("link add probe type {kind}");
-            let mut command = Command::new("ip");
-            command.args(words.split_whitespace()).stderr(std::process::Stdio::null());
-            command.status().is_ok_and(|status| status.success())
+            Command::new("ip").args(words.split_whitespace()).output().expect("run ip")
         };
-        self.run(add)
+        let told = self.run(add).stderr;
+        let told = String::from_utf8_lossy(&told);
+        !told.contains("Unknown device type") && !told.contains("not supported")
     }
 
     /// Index of an interface.
@@ -240,7 +240,7 @@ pub const WIRE_MAC: [u8; 6] = [2, 0, 0, 0, 0, 2];
 /// answers nothing.
 #[derive(Debug)]
 pub struct Wire {
-    _net: Net,
+    net: Net,
     socket: PacketSocket,
     to: [u8; 6],
     from: [u8; 6],
@@ -253,7 +253,14 @@ impl Wire {
         net.sysctl("ipv6/conf/default/disable_ipv6", "1");
         host.connect((interface, host_mac), &net, ("wire", wire_mac));
         let socket = net.packet_socket("wire");
-        Self { _net: net, socket, to: host_mac, from: wire_mac }
+        // The queue may not be ready yet.
+        socket.bypass_queue().expect("bypass the queue");
+        Self { net, socket, to: host_mac, from: wire_mac }
+    }
+
+    /// Changes its MTU.
+    pub fn resize(&self, mtu: u32) {
+        self.net.ip(&format!("link set wire mtu {mtu}"));
     }
 
     /// Sends an IP packet to the host.
@@ -419,7 +426,7 @@ impl Wired {
                 own: peer,
                 seq: 5_000_000,
                 ack: syn.seq.wrapping_add(1),
-                window: 0x1234,
+                window: 60_000,
                 clock: None,
                 echo: 0,
                 near_window: 0,
@@ -432,6 +439,118 @@ impl Wired {
             (connecting.join().expect("the thread ends"), far)
         });
         (socket.expect("connect"), far)
+    }
+}
+
+/// A host that passes packets on from `eth0` to `eth1` and back, with a wire at each.
+#[derive(Debug)]
+pub struct Router {
+    /// The namespace under test.
+    pub host: Net,
+    /// What `eth0` is connected to.
+    pub near: Wire,
+    /// What `eth1` is connected to.
+    pub far: Wire,
+    family: Family,
+    next_port: AtomicU16,
+}
+
+/// Address of `eth1`.
+const BEYOND_V4: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
+const BEYOND_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 2, 0, 0, 0, 0, 1);
+const FAR_MAC: [u8; 6] = [2, 0, 0, 0, 0, 4];
+
+impl Router {
+    /// A new one. The Ethernet addresses of both sides are known to it.
+    pub fn new(family: Family) -> Self {
+        let Wired { host, wire: near, next_port, .. } = Wired::new(family);
+        let far = Wire::new(&host, "eth1", [2, 0, 0, 0, 0, 3], FAR_MAC);
+        host.add_addresses("eth1", BEYOND_V4, BEYOND_V6);
+        let mac = mac_text(FAR_MAC);
+        host.ip(&format!(
+            "neighbour replace 198.51.100.2 lladdr {mac} dev eth1
+             neighbour replace 2001:db8:2::2 lladdr {mac} dev eth1"
+        ));
+        for path in ["ipv4/conf/all/forwarding", "ipv6/conf/all/forwarding"] {
+            host.sysctl(path, "1");
+        }
+        Self { host, near, far, family, next_port }
+    }
+
+    /// An address and port on the near side, another one each time.
+    pub fn peer(&self) -> SocketAddr {
+        let port = self.next_port.fetch_add(1, Ordering::Relaxed);
+        SocketAddr::new(by(self.family, PEER_V4.into(), PEER_V6.into()), port)
+    }
+
+    /// An address and port on the far side.
+    pub fn beyond(&self) -> SocketAddr {
+        let address = by(self.family, "198.51.100.2", "2001:db8:2::2");
+        SocketAddr::new(address.parse().expect("an address"), 80)
+    }
+
+    /// The far side's Ethernet address is to be asked for, and soon given up.
+    pub fn forget_neighbours(&self) {
+        self.host.ip("neighbour flush dev eth1 nud permanent");
+        for family in ["ipv4", "ipv6"] {
+            let set = |key: &str, value: &str| self.host.sysctl(&format!("{family}/neigh/eth1/{key}"), value);
+            set("mcast_solicit", "1");
+            set("retrans_time_ms", "50");
+        }
+    }
+}
+
+/// Two containers on one host, joined by a veth pair, each with addresses and sockets of its own.
+#[derive(Debug)]
+pub struct Containers {
+    /// One end.
+    pub one: Net,
+    /// The other end.
+    pub other: Net,
+    /// Address of the one.
+    pub one_address: IpAddr,
+    /// Address of the other.
+    pub other_address: IpAddr,
+}
+
+impl Containers {
+    /// New ones.
+    pub fn new(family: Family) -> Self {
+        let (one, other) = (Net::new(), Net::new());
+        one.connect(("eth0", HOST_MAC), &other, ("eth0", WIRE_MAC));
+        one.add_addresses("eth0", HOST_V4, HOST_V6);
+        other.add_addresses("eth0", PEER_V4, PEER_V6);
+        for (net, v4, v6, mac) in [(&one, PEER_V4, PEER_V6, WIRE_MAC), (&other, HOST_V4, HOST_V6, HOST_MAC)] {
+            let mac = mac_text(mac);
+            net.ip(&format!(
+                "neighbour replace {v4} lladdr {mac} dev eth0
+                 neighbour replace {v6} lladdr {mac} dev eth0"
+            ));
+        }
+        let one_address = by(family, HOST_V4.into(), HOST_V6.into());
+        let other_address = by(family, PEER_V4.into(), PEER_V6.into());
+        Self { one, other, one_address, other_address }
+    }
+
+    /// Begins a connection from the one, and looks at the SYN as it leaves.
+    pub fn begin(&self, to: SocketAddr) -> (OwnedFd, Seen) {
+        let tap = self.one.packet_socket("eth0");
+        let socket = self.one.run(|| sys::connect_without_waiting(to)).expect("connect");
+        let syn = first_seen(&tap, |seen| seen.destination == to);
+        (socket, syn)
+    }
+}
+
+/// The first segment that a packet socket sees and `wanted` takes.
+///
+/// # Panics
+/// If none comes.
+pub fn first_seen(tap: &PacketSocket, wanted: impl Fn(&Seen) -> bool) -> Seen {
+    loop {
+        let frame = tap.receive(ANSWER).expect("read the interface").expect("a packet in time");
+        if let Some(seen) = frame.get(14..).and_then(Seen::parse).filter(&wanted) {
+            return seen;
+        }
     }
 }
 
@@ -539,13 +658,17 @@ impl<'a> Watched<'a> {
         Self { net, name: name.to_owned(), start: net.counter(name) }
     }
 
+    /// Its rise until now.
+    pub fn so_far(&self) -> u64 {
+        self.net.counter(&self.name).saturating_sub(self.start)
+    }
+
     /// Its rise, once it is `at_least`.
     pub fn rise(&self, at_least: u64) -> Rise {
-        let rise = || self.net.counter(&self.name).saturating_sub(self.start);
         let found = wait_for(&format!("{} to rise by {at_least}", self.name), || {
-            Some(rise()).filter(|&rise| rise >= at_least)
+            Some(self.so_far()).filter(|&rise| rise >= at_least)
         });
-        Rise { counter: self.name.clone(), found }
+        Rise { counter: self.name.clone(), found, others: false }
     }
 }
 
@@ -556,6 +679,16 @@ pub struct Rise {
     pub counter: String,
     /// By how much it rose.
     pub found: u64,
+    /// Whether it counts other packets too.
+    pub others: bool,
+}
+
+impl Rise {
+    /// Of a counter that counts other protocols' packets too.
+    #[must_use]
+    pub fn at_least(self) -> Self {
+        Self { others: true, ..self }
+    }
 }
 
 #[cfg(test)]

@@ -155,8 +155,8 @@ pub fn extension(kind: u8, units: usize) -> (u8, Vec<u8>) {
     header[1] = narrow(units - 1);
     match kind {
         protocol::HOP_BY_HOP | protocol::DESTINATION => {
-            header[2] = 1; // PadN
-            header[3] = narrow(units * 8 - 4);
+            header[2] = 0x1e; // for experiments (RFC 4727): to be skipped by those that do not know it
+            header[3] = narrow((units * 8 - 4).min(255));
         }
         protocol::ROUTING => header[2] = 253, // an unknown type, with no segments left
         _ => {}

@@ -64,6 +64,36 @@ pub fn enter_new_network_namespace() -> io::Result<()> {
     check(unsafe { libc::unshare(libc::CLONE_NEWNET) }).map(drop)
 }
 
+/// Begins to connect, from the calling thread's namespace.
+pub fn connect_without_waiting(to: SocketAddr) -> io::Result<OwnedFd> {
+    let family = if to.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
+    let socket = socket(family, libc::SOCK_STREAM | libc::SOCK_NONBLOCK, 0)?;
+    match rustix::net::connect(&socket, &to) {
+        Ok(()) | Err(rustix::io::Errno::INPROGRESS) => Ok(socket),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The local address of a socket.
+pub fn local_address(socket: &OwnedFd) -> SocketAddr {
+    let address = rustix::net::getsockname(socket).expect("getsockname");
+    address.try_into().expect("an IP address")
+}
+
+/// A BPF file system, mounted if need be.
+pub fn bpf_file_system() -> std::path::PathBuf {
+    static MOUNT: std::sync::Once = std::sync::Once::new();
+    let path = std::path::PathBuf::from("/sys/fs/bpf");
+    MOUNT.call_once(|| {
+        let mounts = std::fs::read_to_string("/proc/mounts").unwrap_or_default();
+        if !mounts.lines().any(|line| line.contains(" /sys/fs/bpf bpf ")) {
+            let mount = rustix::mount::mount("bpf", &path, "bpf", rustix::mount::MountFlags::empty(), None);
+            mount.expect("mount a BPF file system");
+        }
+    });
+    path
+}
+
 /// Whether an interface of the calling thread's namespace is up, its carrier too.
 pub fn is_running(interface: &str) -> io::Result<bool> {
     let socket = socket(libc::AF_INET, libc::SOCK_DGRAM, 0)?;
@@ -93,9 +123,12 @@ impl PacketSocket {
             libc::bind(socket.0.as_raw_fd(), (&raw const address).cast(), size_of_type::<libc::sockaddr_ll>())
         })?;
         set_number(&socket.0, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, 8 << 20)?;
-        // Past the interface's queue, which may not be ready yet.
-        set_number(&socket.0, libc::SOL_PACKET, libc::PACKET_QDISC_BYPASS, 1)?;
         Ok(socket)
+    }
+
+    /// From now on, sends past the interface's queue.
+    pub fn bypass_queue(&self) -> io::Result<()> {
+        set_number(&self.0, libc::SOL_PACKET, libc::PACKET_QDISC_BYPASS, 1)
     }
 
     /// Sends a frame.
