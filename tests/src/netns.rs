@@ -1,11 +1,12 @@
 //! Network namespaces with a veth pair between them, and the connections that tests make there.
 
-use rustix::net::{AddressFamily, SocketType, sockopt};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use std::fs::File;
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -178,18 +179,35 @@ impl Default for VethPair {
 /// # Panics
 /// If the connection comes about, or fails otherwise.
 pub fn connect_refused(peer: SocketAddr) -> u16 {
+    let (socket, port) = bound_socket(peer, SocketFlags::empty());
+    // A SYN that vanishes instead would be sent again for two minutes.
+    sockopt::set_tcp_user_timeout(&socket, 3000).expect("set a timeout");
+    let outcome = rustix::net::connect(&socket, &peer);
+    assert_eq!(outcome, Err(Errno::CONNREFUSED), "connect to {peer}");
+    port
+}
+
+/// Sends one SYN to `peer` from the current namespace and waits for no answer: gives the local port that was used.
+///
+/// # Panics
+/// If it cannot be sent, or an answer is there already.
+pub fn connect_in_vain(peer: SocketAddr) -> u16 {
+    let (socket, port) = bound_socket(peer, SocketFlags::NONBLOCK);
+    let outcome = rustix::net::connect(&socket, &peer);
+    assert_eq!(outcome, Err(Errno::INPROGRESS), "connect to {peer}");
+    port
+}
+
+/// A TCP socket for connecting to `peer`, and its local port.
+fn bound_socket(peer: SocketAddr, flags: SocketFlags) -> (OwnedFd, u16) {
     let (family, any) = match peer {
         SocketAddr::V4(_) => (AddressFamily::INET, IpAddr::from(Ipv4Addr::UNSPECIFIED)),
         SocketAddr::V6(_) => (AddressFamily::INET6, IpAddr::from(Ipv6Addr::UNSPECIFIED)),
     };
-    let socket = rustix::net::socket(family, SocketType::STREAM, None).expect("socket");
-    // A SYN that vanishes instead would be sent again for two minutes.
-    sockopt::set_tcp_user_timeout(&socket, 3000).expect("set a timeout");
+    let socket = rustix::net::socket_with(family, SocketType::STREAM, flags, None).expect("socket");
     rustix::net::bind(&socket, &SocketAddr::new(any, 0)).expect("bind");
     let local = SocketAddr::try_from(rustix::net::getsockname(&socket).expect("getsockname"));
-    let outcome = rustix::net::connect(&socket, &peer);
-    assert_eq!(outcome, Err(rustix::io::Errno::CONNREFUSED), "connect to {peer}");
-    local.expect("an IP address").port()
+    (socket, local.expect("an IP address").port())
 }
 
 /// Namespaces of earlier runs that were killed: each name holds the process id of its run.

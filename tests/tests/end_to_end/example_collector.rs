@@ -52,8 +52,11 @@ fn each_back_end_of_the_example_can_be_switched_on() {
     require!(Collector);
     let text = std::fs::read_to_string(EXAMPLE).expect("read the example");
     let all = everything_on(&text);
-    for part in ["- otlp_http/loki", "logs/elasticsearch:", "- health_check", "traces/span_metrics:"] {
-        assert!(all.lines().any(|line| line.trim() == part), "{part} in\n{all}");
+    let (components, service) = all.split_once("\nservice:").expect("a service");
+    let names: Vec<_> = components.lines().filter_map(component).collect();
+    assert!(names.len() > 15, "{names:?}");
+    for name in names {
+        assert!(uses(service, name), "{name} is defined, and nothing uses it:\n{service}");
     }
     // Nobody is there: it starts all the same, and keeps what it takes.
     let example = Example::start(&all);
@@ -91,6 +94,18 @@ fn everything_on(text: &str) -> String {
         body.strip_prefix("# ").map_or(line.to_owned(), |switched_on| format!("{indent}{switched_on}"))
     });
     format!("{components}{}\n", lines.collect::<Vec<_>>().join("\n"))
+}
+
+/// The name of the component that a line begins to define: two spaces before it.
+fn component(line: &str) -> Option<&str> {
+    let name = line.strip_prefix("  ").filter(|rest| !rest.starts_with([' ', '#']))?.split(':').next()?;
+    Some(name)
+}
+
+/// Whether the name is an item of a list, in either form.
+fn uses(service: &str, name: &str) -> bool {
+    let items = service.split(|letter: char| letter.is_whitespace() || "[],".contains(letter));
+    items.into_iter().any(|item| item == name)
 }
 
 fn post_span(example: &Example, scope: &str, name: &str) {

@@ -1,9 +1,11 @@
 //! Filters that change while drops come cost no count.
 
 use crate::checks::{assert_each_once, dropped_in, drops, flow};
+use crate::kinds::{Kinds, all_but, named};
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tcpdrop_otel_tests::agent::{Agent, Options};
 use tcpdrop_otel_tests::collector::Collector;
 use tcpdrop_otel_tests::netns::{VethPair, connect_refused};
@@ -14,6 +16,8 @@ use tcpdrop_otel_tests::wait::wait_for;
 const WANTED: u16 = 9;
 const UNWANTED: u16 = 7;
 const RELOADS: u64 = 20;
+/// Between drops of the load: some hundred a second, so that each flow is told by itself.
+const PAUSE: Duration = Duration::from_millis(5);
 
 const WITHOUT_FILTER: &str = "[filter.exclude]\nports = []\n";
 const WITH_FILTER: &str = "[filter.exclude]\nports = [7]\n";
@@ -133,6 +137,98 @@ fn the_host_s_own_namespace_can_be_told_from_the_others() {
     assert!(!collector.records().iter().any(elsewhere), "{:#?}", collector.records());
     assert!(ended.ledger().term("filtered") >= 3, "{}", ended.log);
     ended.ledger().assert_balanced();
+}
+
+/// A filter in the file's words, and the kinds of drops that it lets pass.
+type Case<'a> = (&'a str, &'a [&'static str]);
+
+#[test]
+fn each_filter_holds_after_a_reload_under_load() {
+    require!(Root, Btf, Tool("ip"), Tool("nft"), Collector);
+    let kinds = Kinds::new();
+    let client = &kinds.pair.client;
+    let mut collector = Collector::stopped_at(client.v4.into());
+    collector.restart(Some(client));
+    let options = roomy(Options::new(&collector.http_endpoint())).within(client);
+    let inode = format!("netns = [{}]", kinds.pair.server.inode);
+    let ports = format!("ports = [7, \"{0}-{0}\"]", kinds.filtered_port);
+    assert_told(
+        options,
+        &kinds,
+        &mut collector,
+        &[
+            ("ports = [9]", &["port9", "v6", "host"]),
+            (&ports, &["port7", "filtered"]),
+            ("addresses = [\"10.213.0.0/16\"]", &["port9", "port7", "filtered"]),
+            ("addresses = [\"fd13::/16\"]", &["v6"]),
+            ("netns = [\"self\"]", &["filtered"]),
+            (&inode, &["port9", "port7", "v6"]),
+            ("reasons = [\"NETFILTER_DROP\"]", &["filtered"]),
+            ("direction = [\"receive\"]", &["port9", "port7", "v6", "host"]),
+        ],
+    );
+}
+
+#[test]
+fn the_host_s_namespace_holds_after_a_reload_under_load() {
+    require!(Root, Btf, Tool("ip"), Tool("nft"), Collector);
+    let kinds = Kinds::new();
+    let mut collector = Collector::start();
+    let options = roomy(Options::new(&collector.http_endpoint()));
+    assert_told(options, &kinds, &mut collector, &[("netns = [\"host\"]", &["host"])]);
+}
+
+/// With room for each flow to be told by itself.
+fn roomy(options: Options) -> Options {
+    ["dedup.max_flows_per_stack=4096", "limit.burst=1000000", "limit.per_stack_per_second=1000000"]
+        .into_iter()
+        .fold(options.set("limit.global_per_second=1000000"), Options::set)
+}
+
+/// Reloads to each filter, included and excluded, while drops of other flows come; of the drops that are made then exactly
+/// those that it lets pass are told, and all that was seen is in the ledger.
+fn assert_told(options: Options, kinds: &Kinds, collector: &mut Collector, cases: &[Case]) {
+    let agent = options.start();
+    let over = AtomicBool::new(false);
+    let mut batches = Vec::new();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                kinds.make();
+                std::thread::sleep(PAUSE);
+            }
+        });
+        let _end = SetAtEnd(&over);
+        for (filter, picked) in cases {
+            let picked: BTreeSet<_> = picked.iter().copied().collect();
+            for (side, wanted) in [("include", picked.clone()), ("exclude", all_but(&picked))] {
+                let before = reloads(&agent);
+                agent.reload(&format!("[filter.{side}]\n{filter}\n"));
+                wait_for("the reload to be counted", || (reloads(&agent) > before).then_some(()));
+                let start = now();
+                let made = kinds.make();
+                batches.push((format!("{side} {filter}"), made, start..now(), wanted));
+            }
+        }
+    });
+    let ended = agent.terminate();
+    collector.stop();
+
+    let (ledger, records) = (ended.ledger(), collector.records());
+    ledger.assert_balanced();
+    assert_eq!(drops(&records), ledger.term("seen") - ledger.sum(&["filtered", "own"]), "{ledger:?}");
+    for (filter, made, when, wanted) in batches {
+        // Ports of clients come again.
+        let then = records.iter().filter(|record| when.contains(&record.time));
+        let told: Vec<_> = then.filter_map(|record| flow(&record.attributes)).collect();
+        assert_eq!(named(&made, &told), wanted, "{filter}: {made:?}");
+    }
+}
+
+/// Nanoseconds since 1970.
+fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970");
+    u64::try_from(since.as_nanos()).expect("a clock before 2554")
 }
 
 fn reloads(agent: &Agent) -> u64 {

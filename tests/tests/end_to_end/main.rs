@@ -9,6 +9,7 @@ mod example_collector;
 mod failures;
 mod filters;
 mod first_light;
+mod kinds;
 mod ledger;
 mod own_metrics;
 mod own_traffic;

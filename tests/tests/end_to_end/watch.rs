@@ -1,13 +1,12 @@
 //! `watch` shows what its flags ask for and nothing else, as text and as OTLP/JSON.
 
 use crate::checks::flow;
+use crate::kinds::{ALL, Flow, Kinds, all_but, named};
 use rustix::process::Signal;
 use std::collections::BTreeSet;
-use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::process::Command;
-use std::time::Duration;
 use tcpdrop_otel_tests::agent;
-use tcpdrop_otel_tests::netns::{Namespace, VethPair, connect_refused};
+use tcpdrop_otel_tests::netns::{Namespace, VethPair};
 use tcpdrop_otel_tests::otlp_json;
 use tcpdrop_otel_tests::process::Process;
 use tcpdrop_otel_tests::require;
@@ -48,56 +47,8 @@ impl Watch {
     }
 }
 
-/// Drops of each kind that a filter can tell apart, by name.
-struct Drops<'a> {
-    pair: &'a VethPair,
-    /// A port that nobody else's test knocks at.
-    filtered_port: u16,
-}
-
-/// A drop's flow, and its name.
-type Made = (&'static str, SocketAddr, SocketAddr);
-
-impl Drops<'_> {
-    /// `port9` and `port7` over IPv4, `v6`, each refused by the server; `filtered` on its way out of the client by a rule;
-    /// `host`, refused on the host's own loopback.
-    fn make(&self) -> Vec<Made> {
-        let Self { pair, filtered_port } = self;
-        let refused = |name, source: IpAddr, peer: SocketAddr| {
-            let port = pair.client.connect_refused(peer, 1)[0];
-            (name, SocketAddr::new(source, port), peer)
-        };
-        let (v4, v6) = (pair.client.v4.into(), pair.client.v6.into());
-        let closed = SocketAddr::from(([127, 0, 0, 1], 9));
-        let host = ("host", SocketAddr::new(closed.ip(), connect_refused(closed)), closed);
-        vec![
-            refused("port9", v4, (pair.server.v4, 9).into()),
-            refused("port7", v4, (pair.server.v4, 7).into()),
-            refused("v6", v6, (pair.server.v6, 9).into()),
-            host,
-            self.filtered(SocketAddr::new(pair.server.v4.into(), *filtered_port)),
-        ]
-    }
-
-    fn filtered(&self, peer: SocketAddr) -> Made {
-        let attempt = || TcpStream::connect_timeout(&peer, Duration::from_millis(50));
-        self.pair.client.run(attempt).expect_err("the rule drops it");
-        ("filtered", SocketAddr::new(self.pair.client.v4.into(), 0), peer)
-    }
-}
-
-/// Whether the flow is the made one; the port of one that was never refused is not known.
-fn is_made((_, source, peer): &Made, seen: (SocketAddr, SocketAddr)) -> bool {
-    let is_source = if source.port() == 0 { source.ip() == seen.0.ip() } else { *source == seen.0 };
-    is_source && *peer == seen.1
-}
-
-fn named(made: &[Made], seen: &[(SocketAddr, SocketAddr)]) -> BTreeSet<&'static str> {
-    made.iter().filter(|made| seen.iter().any(|seen| is_made(made, *seen))).map(|made| made.0).collect()
-}
-
 /// The flows of the text view's lines: the time, PID and IP version, then `SOURCE > DESTINATION`.
-fn flows_of_text(shown: &str) -> Vec<(SocketAddr, SocketAddr)> {
+fn flows_of_text(shown: &str) -> Vec<Flow> {
     let flow = |line: &str| {
         let (before, after) = line.split_once(" > ")?;
         let source = before.split_whitespace().nth(3)?.parse().ok()?;
@@ -106,23 +57,16 @@ fn flows_of_text(shown: &str) -> Vec<(SocketAddr, SocketAddr)> {
     shown.lines().filter_map(flow).collect()
 }
 
-fn flows_of_json(shown: &str) -> Vec<(SocketAddr, SocketAddr)> {
+fn flows_of_json(shown: &str) -> Vec<Flow> {
     otlp_json::log_records(shown).iter().filter_map(|record| flow(&record.attributes)).collect()
 }
-
-const ALL: [&str; 5] = ["filtered", "host", "port7", "port9", "v6"];
 
 #[test]
 fn each_flag_picks_its_drops_both_ways_as_text_and_as_json() {
     require!(Root, Btf, Tool("ip"), Tool("nft"));
-    let pair = VethPair::new();
-    let filtered_port = 20_000 + u16::try_from(std::process::id() % 10_000).expect("a small number");
-    pair.client.nft(&format!(
-        "add table ip t; add chain ip t output {{ type filter hook output priority 0; }}; \
-         add rule ip t output tcp dport {filtered_port} drop"
-    ));
-    let drops = Drops { pair: &pair, filtered_port };
-    let (server, filtered) = (pair.server.inode.to_string(), filtered_port.to_string());
+    let kinds = Kinds::new();
+    let filtered_port = kinds.filtered_port;
+    let (server, filtered) = (kinds.pair.server.inode.to_string(), filtered_port.to_string());
     let (listed, range) = (format!("7,{filtered}"), format!("{filtered}-{}", filtered_port + 1));
     let cases: [(&[&str], &[&str]); 10] = [
         (&["--port", "9"], &["port9", "v6", "host"]),
@@ -140,29 +84,32 @@ fn each_flag_picks_its_drops_both_ways_as_text_and_as_json() {
         let negated: Vec<_> = flags.iter().map(|flag| flag.replace("--", "--not-")).collect();
         let negated: Vec<_> = negated.iter().map(String::as_str).collect();
         let picked: BTreeSet<_> = picked.iter().copied().collect();
-        let others = ALL.into_iter().filter(|name| !picked.contains(name)).collect();
+        let others = all_but(&picked);
         // The flag in one form, its opposite in the other, and the next one the other way round.
         let (ours, theirs) = ((flags, picked), (negated.as_slice(), others));
         let (text, json) = if index % 2 == 0 { (ours, theirs) } else { (theirs, ours) };
-        assert_shown(&drops, text, json);
+        assert_shown(&kinds, text, json);
     }
     let several = ["--port", "9", "--not-address", "::/0", "--not-netns", &server, "--direction", "receive"];
-    assert_shown(&drops, (&several, BTreeSet::from(["host"])), (&[], BTreeSet::from(ALL)));
+    assert_shown(&kinds, (&several, BTreeSet::from(["host"])), (&[], BTreeSet::from(ALL)));
 }
 
 /// Flags, and the drops that they let pass.
 type Case<'a> = (&'a [&'a str], BTreeSet<&'static str>);
 
 /// Of the same drops, exactly those that pass are shown in each form.
-fn assert_shown(drops: &Drops, text: Case, json: Case) {
+fn assert_shown(kinds: &Kinds, text: Case, json: Case) {
     // From another namespace it cannot be told which is the host's.
-    let namespace = |flags: &[&str]| Some(&drops.pair.client).filter(|_| !flags.contains(&"host"));
-    let json_flags = [json.0, &["--json"]].concat();
+    let namespace = |flags: &[&str]| Some(&kinds.pair.client).filter(|_| !flags.contains(&"host"));
+    // Without names of functions it starts sooner.
+    let start = |flags: &[&str], form: &[&str]| {
+        Watch::start(&[flags, form, &["--set", "enrich.symbols=false"]].concat(), namespace(flags))
+    };
     let watches = [
-        (Watch::start(text.0, namespace(text.0)), text, flows_of_text as fn(&str) -> Vec<_>),
-        (Watch::start(&json_flags, namespace(json.0)), json, flows_of_json),
+        (start(text.0, &[]), text, flows_of_text as fn(&str) -> Vec<Flow>),
+        (start(json.0, &["--json"]), json, flows_of_json),
     ];
-    let made = drops.make();
+    let made = kinds.make();
     for (watch, (flags, wanted), flows) in watches {
         let seen = || named(&made, &flows(&watch.shown()));
         wait_for(&format!("{wanted:?} with {flags:?}"), || seen().is_superset(&wanted).then_some(()));
