@@ -41,8 +41,8 @@ lint: ## format, clippy and rustdoc, warnings denied
 object: ## check that bpf/tcp_drop.bpf.o is what its sources give
 	@$(MAKE) --no-print-directory -C bpf check
 
-bench-footprint: build ## start, idle CPU and memory of the agent, as root; docs/benchmarks.md has what they were
-	TCPDROP_TEST_BIN=$(abspath $(BINARY)) cargo run --quiet --package tcpdrop-otel-tests --bin footprint -- $(BENCH)
+bench: setup build ## what the agent costs, beside bpftrace and perf, as root; BENCH=--quick for minutes, BENCH=--help for more
+	@TCPDROP_TEST_BIN=$(abspath $(BINARY)) cargo run --release --quiet --package tcpdrop-otel-tests --bin bench -- $(BENCH)
 
 install: ## into PREFIX (/usr/local) below DESTDIR: program, configuration, systemd unit
 	@[ -x $(BINARY) ] || { echo 'Nothing to install yet: run `make build` first, as an ordinary user.'; exit 1; }
@@ -53,4 +53,4 @@ install: ## into PREFIX (/usr/local) below DESTDIR: program, configuration, syst
 		packaging/systemd/tcpdrop-otel.service > $(DESTDIR)$(UNITDIR)/tcpdrop-otel.service
 	chmod 644 $(DESTDIR)$(UNITDIR)/tcpdrop-otel.service
 
-.PHONY: help build demo test test-kernels setup lint object bench-footprint install
+.PHONY: help build demo test test-kernels setup lint object bench install

@@ -9,10 +9,12 @@ cache=${TCPDROP_TEST_CACHE:-${HOME:-/root}/.cache/tcpdrop-otel}
 
 # Program and the Debian package that has it.
 needed='
+bpftrace bpftrace
 cc build-essential
 clang-16 clang-16
 ip iproute2
 nft nftables
+perf linux-perf
 setpriv util-linux
 tc iproute2
 unshare util-linux

@@ -11,7 +11,7 @@ use serde_json::Value;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus};
+use std::process::{Command, ExitStatus, Stdio};
 use std::sync::OnceLock;
 use std::time::Duration;
 use tempfile::TempDir;
@@ -36,6 +36,12 @@ fn build() -> PathBuf {
     if folder.ends_with("release") {
         cargo.arg("--release");
     }
+    // What cargo says to this test about itself would be news to build scripts, which then run again.
+    for name in std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()) {
+        if ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|prefix| name.starts_with(prefix)) {
+            cargo.env_remove(name);
+        }
+    }
     let status = cargo.status().expect("run cargo");
     assert!(status.success(), "{cargo:?}: {status}");
     folder.join("tcpdrop-otel")
@@ -52,6 +58,13 @@ pub fn command(program: &Path) -> Command {
         command.env_remove(name);
     }
     command
+}
+
+/// Whether the agent takes this setting, `key=value`.
+pub fn knows(setting: &str) -> bool {
+    let mut check = command(binary());
+    check.args(["config", "check", "--config", "/dev/null", "--set", setting]);
+    check.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
 }
 
 /// The same, as user nobody with these capabilities (`CAP_BPF`) and no others.
@@ -90,9 +103,14 @@ impl<'a> Options<'a> {
     /// An agent that sends to `endpoint`, the base URL of OTLP/HTTP. Its windows are short, so that a test need not
     /// wait for them.
     pub fn new(endpoint: &str) -> Self {
+        Self::with_defaults(endpoint).set("dedup.window=1s").set("export.batch_interval=100ms")
+    }
+
+    /// An agent that sends to `endpoint`, and else is as it comes.
+    pub fn with_defaults(endpoint: &str) -> Self {
         Self {
             endpoint: endpoint.to_owned(),
-            settings: vec!["dedup.window=1s".to_owned(), "export.batch_interval=100ms".to_owned()],
+            settings: Vec::new(),
             environment: Vec::new(),
             config: String::new(),
             namespace: None,

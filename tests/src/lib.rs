@@ -5,6 +5,7 @@
 //! settings, and it refuses what it does not know.
 
 pub mod agent;
+pub mod bench;
 pub mod blaster;
 pub mod collector;
 pub mod http;
@@ -14,6 +15,7 @@ pub mod nftables;
 pub mod otlp_json;
 pub mod ports;
 pub mod process;
+pub mod receiver;
 pub mod requirements;
 pub mod wait;
 pub mod zoo;

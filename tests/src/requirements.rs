@@ -1,6 +1,6 @@
 //! What a test needs of the machine. Where that is missing the test is skipped, and the skip is told and counted.
 
-use crate::collector;
+use crate::{agent, collector};
 use std::io::Write;
 use std::path::Path;
 
@@ -18,6 +18,8 @@ pub enum Requirement {
     Tool(&'static str),
     /// The Collector that `tests/setup.sh` builds.
     Collector,
+    /// A setting that the agent knows, `key=value`.
+    Setting(&'static str),
 }
 
 impl Requirement {
@@ -38,6 +40,9 @@ impl Requirement {
             }
             Self::Collector => (!collector::binary().exists())
                 .then(|| format!("no {}; tests/setup.sh builds it", collector::binary().display())),
+            Self::Setting(setting) => {
+                (!agent::knows(setting)).then(|| format!("the agent refuses the setting {setting}"))
+            }
         }
     }
 }

@@ -23,8 +23,10 @@ use std::os::fd::OwnedFd;
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
-/// Packets that are handed to the kernel at a time.
+/// Most packets that are handed to the kernel at a time.
 const BATCH: u64 = 64;
+/// Batches a second, where a rate is given: what goes out at once is not to be taken for a burst.
+const BATCHES_PER_SECOND: u64 = 1000;
 
 /// What the packets are, and so why they are dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -172,7 +174,9 @@ impl<'a> Volley<'a> {
     }
 
     fn batch(&mut self) -> Vec<Packet> {
-        (0..BATCH.min(self.limit - self.sent)).map(|_| self.packet()).collect()
+        let share = self.storm.per_second.map_or(u64::MAX, |rate| rate / self.storm.senders.len() as u64);
+        let size = (share / BATCHES_PER_SECOND).clamp(1, BATCH);
+        (0..size.min(self.limit - self.sent)).map(|_| self.packet()).collect()
     }
 
     fn packet(&mut self) -> Packet {
