@@ -2,6 +2,7 @@
 
 use crate::drop_summary::{DropSummary, FlowWindow};
 use crate::packet_drop::PacketDrop;
+use crate::reasons::Classified;
 use opentelemetry::trace::{SpanId, TraceId};
 use std::sync::Arc;
 
@@ -15,6 +16,8 @@ pub struct Facts {
     /// Name of the drop reason, without `SKB_DROP_REASON_`; `None` on kernels without reasons, or for a number that
     /// the kernel's BTF does not name.
     pub reason: Option<Arc<str>>,
+    /// What kind of cause it has, where reason or drop site tell.
+    pub class: Option<Classified>,
     /// The stack with names, drop site first, tracing frames removed.
     pub stack: Arc<NamedStack>,
 }
@@ -135,6 +138,8 @@ impl SuppressionCause {
 pub struct SuppressedReport {
     /// Name of the drop reason.
     pub reason: Option<Arc<str>>,
+    /// What kind of cause it has, where reason or drop site tell.
+    pub class: Option<Classified>,
     /// Number of the drop reason.
     pub reason_code: Option<u32>,
     /// The function that dropped; `None` for the table's overflow entry.

@@ -19,6 +19,7 @@ pub mod packet_drop;
 pub mod pipeline;
 pub mod probe;
 pub mod rate_limit;
+pub mod reasons;
 pub mod recording;
 pub mod reload;
 pub mod serve;

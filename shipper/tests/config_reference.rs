@@ -147,7 +147,8 @@ fn every_setting_in_the_reference_file_has_a_comment() {
     for line in REFERENCE.lines() {
         let is_setting = line.contains(" = ") && !line.starts_with([' ', '#']);
         // What a rule is for stands above its heading.
-        let is_part_of_rule = line.starts_with("level = ") || line.starts_with("reasons = ");
+        let is_part_of_rule =
+            ["level = ", "reasons = ", "classes = "].iter().any(|key| line.starts_with(key));
         assert!(!is_setting || is_part_of_rule || explained, "no comment above {line:?}");
         assert!(!line.starts_with('[') || explained, "no comment above {line:?}");
         explained = line.starts_with('#');

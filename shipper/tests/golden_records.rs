@@ -33,7 +33,11 @@ const RANDOM: u128 = 0x0102_0304_0506_0708_090a;
 
 /// Refused SYNs are ordinary noise here, the rest is not.
 fn policy() -> Policy {
-    Policy::new(&[SeverityRule { reasons: vec!["NO_SOCKET".to_owned()], level: Level::Info }])
+    Policy::new(&[SeverityRule {
+        reasons: vec!["NO_SOCKET".to_owned()],
+        classes: Vec::new(),
+        level: Level::Info,
+    }])
 }
 
 fn drop_records() -> Vec<(&'static str, Entry<LogRecord>)> {

@@ -87,7 +87,7 @@ pub async fn run(mut config: Config, sources: Sources, file: Option<PathBuf>) ->
         filters: probe.filters(),
         live: sender,
     };
-    let host = Host::new(&config.enrich, probe.reason_names().clone().into());
+    let host = Host::new(&config.enrich, probe.reason_names().clone());
     let ledger = Arc::new(Ledger::default());
     let spool: Arc<dyn Spool> = Arc::new(MemorySpool::new(config.spool.max_bytes, ledger.clone()));
     let mut random = StdRng::from_os_rng();

@@ -3,6 +3,7 @@
 use super::endpoint::Endpoint;
 use super::severity::default_policy;
 use crate::filter::Filter;
+use crate::reasons::Class;
 use http::HeaderMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -23,8 +24,8 @@ pub struct Config {
     pub enrich: Enrich,
     /// Whether and how spans are made.
     pub spans: Spans,
-    /// Severity policy, the built-in rules included: the first rule that names a reason wins, and one that none names is
-    /// [`Level::Warn`].
+    /// Severity policy, the built-in rules included: the first rule that names its reason or its class wins, and a drop
+    /// that none names is [`Level::Warn`].
     pub severity: Vec<SeverityRule>,
     /// Where to send.
     pub export: Export,
@@ -150,7 +151,9 @@ pub enum SpanEvents {
 pub struct SeverityRule {
     /// Names of drop reasons.
     pub reasons: Vec<String>,
-    /// Their severity.
+    /// Classes of causes.
+    pub classes: Vec<Class>,
+    /// The severity of drops with one of those reasons, or of one of those classes.
     pub level: Level,
 }
 

@@ -3,7 +3,6 @@
 //! Its work costs, so it comes after dedup and limit. What a source does not know stays absent.
 
 pub mod clock;
-pub mod reason;
 pub mod site_names;
 pub mod symbols;
 
@@ -14,9 +13,10 @@ use crate::drop_report::{
 };
 use crate::drop_summary::{DropSummary, GroupWindow, SpanIds};
 use crate::packet_drop::PacketDrop;
+use crate::reasons::names::ReasonNames;
+use crate::reasons::{Cause, classify};
 use crate::stack::{self, Boundaries};
 use clock::WallClock;
-use reason::ReasonNames;
 use site_names::SiteNames;
 use std::sync::Arc;
 use symbols::{KernelSymbols, NoSymbols, SymbolSource};
@@ -132,10 +132,13 @@ impl Enricher {
         since: UnixNanos,
         clock: WallClock,
     ) -> SuppressedReport {
+        let reason = count.reason.and_then(|code| self.reasons.name(code));
+        let site = count.site.and_then(|site| self.symbols.resolve(site)).map(|symbol| symbol.name);
         SuppressedReport {
-            reason: count.reason.and_then(|code| self.reasons.name(code)),
+            class: classify(Cause::of(count.reason, reason.as_deref()), site.as_deref(), None),
+            reason,
             reason_code: count.reason,
-            site: count.site.and_then(|site| self.symbols.resolve(site)).map(|symbol| symbol.name),
+            site,
             count: count.count,
             cause: count.cause,
             time: since,
@@ -144,10 +147,10 @@ impl Enricher {
     }
 
     fn facts(&self, drop: &PacketDrop) -> Facts {
-        Facts {
-            reason: drop.reason.and_then(|code| self.reasons.name(code)),
-            stack: Arc::new(self.named_stack(drop)),
-        }
+        let reason = drop.reason.and_then(|code| self.reasons.name(code));
+        let stack = Arc::new(self.named_stack(drop));
+        let class = classify(Cause::of(drop.reason, reason.as_deref()), stack.site(), Some(drop));
+        Facts { reason, class, stack }
     }
 
     /// The stack from the drop site on. A site that the kernel's walk missed is put in front.

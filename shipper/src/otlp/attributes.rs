@@ -6,6 +6,7 @@ use crate::config::model::Level;
 use crate::drop_report::{DropReport, Facts, FlowReport, NamedStack, UnixNanos};
 use crate::drop_summary::Tally;
 use crate::packet_drop::{Direction, Flow, IpVersion, PacketDrop, Socket, TcpHeader};
+use crate::reasons::Classified;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue, KeyValue};
 
@@ -145,6 +146,7 @@ pub(super) fn describe(attributes: &mut Attributes, drops: &Drops<'_>, level: Le
 /// What all drops of a stack group have in common: it is the attributes of the span.
 pub(super) fn describe_group(attributes: &mut Attributes, packet: &PacketDrop, facts: &Facts) {
     reason_and_site(attributes, facts.reason.as_deref(), packet.reason, facts.stack.site());
+    class(attributes, facts.class);
     stack(attributes, &facts.stack);
     let netns = packet.network_namespace;
     attributes.string(semconv::NETNS, netns.map(|netns| netns.inode.to_string()));
@@ -162,6 +164,12 @@ pub(super) fn reason_and_site(
     attributes.string(semconv::REASON, reason);
     attributes.int(semconv::REASON_CODE, code);
     attributes.string(semconv::CODE_FUNCTION_NAME, site);
+}
+
+/// What kind of cause, and how that is known.
+pub(super) fn class(attributes: &mut Attributes, class: Option<Classified>) {
+    attributes.string(semconv::CLASS, class.map(|class| class.class.name()));
+    attributes.string(semconv::CLASS_SOURCE, class.map(|class| class.source.name()));
 }
 
 /// `error.type`, which marks what deserves attention.

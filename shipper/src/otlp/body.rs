@@ -141,6 +141,7 @@ mod tests {
     #[test]
     fn a_total_names_its_cause_and_what_is_known() {
         let mut report = SuppressedReport {
+            class: None,
             reason: None,
             reason_code: Some(77),
             site: Some("tcp_v4_rcv".into()),

@@ -1,6 +1,6 @@
 //! Reports as log records, the primary form of a drop.
 
-use super::attributes::{Attributes, Drops, TallyNames, describe, error_type, reason_and_site};
+use super::attributes::{Attributes, Drops, TallyNames, class, describe, error_type, reason_and_site};
 use super::severity::{Policy, number_and_text};
 use super::{Entry, body, semconv};
 use crate::config::model::Level;
@@ -13,7 +13,7 @@ use ulid::Ulid;
 
 /// The record of dropped packets. Of `random` the low 80 bits go into its unique id.
 pub fn drop_record(report: &DropReport, policy: &Policy, random: u128) -> Entry<LogRecord> {
-    let level = policy.level(report.facts.reason.as_deref());
+    let level = policy.level(report.facts.reason.as_deref(), report.facts.class);
     let mut attributes = Attributes::default();
     attributes.string(semconv::RECORD, Some(semconv::RECORD_DROP));
     describe(&mut attributes, &Drops::from(report), level, &TallyNames::RECORD);
@@ -29,13 +29,14 @@ pub fn drop_record(report: &DropReport, policy: &Policy, random: u128) -> Entry<
 /// The record of drops that were counted without detail. Of `random` the low 80 bits go into its unique id.
 pub fn suppressed_record(report: &SuppressedReport, policy: &Policy, random: u128) -> Entry<LogRecord> {
     let reason = report.reason.as_deref();
-    let level = policy.level(reason);
+    let level = policy.level(reason, report.class);
     let mut attributes = Attributes::default();
     attributes.string(semconv::RECORD, Some(semconv::RECORD_SUPPRESSED));
     attributes.int(semconv::COUNT, Some(report.count));
     attributes.string(semconv::SUPPRESSED_CAUSE, Some(report.cause.name()));
     error_type(&mut attributes, reason, level);
     reason_and_site(&mut attributes, reason, report.reason_code, report.site.as_deref());
+    class(&mut attributes, report.class);
     attributes.string(semconv::LOG_RECORD_UID, Some(uid(report.time, random)));
 
     let mut record = record(semconv::EVENT_SUPPRESSED, level, body::of_suppressed(report), attributes);

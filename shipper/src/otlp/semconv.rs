@@ -147,9 +147,13 @@ attributes! {
         "Why there is no detail: `budget` (limit on the kernel side), `ring_full` or `decode_error`.";
 
     REASON = "tcpdrop.reason", String, ALL, "NO_SOCKET",
-        "The kernel's drop reason without `SKB_DROP_REASON_`. Absent on kernels without reasons (before 5.17) and for a number that the kernel does not name.";
+        "The kernel's drop reason without `SKB_DROP_REASON_`; those of a subsystem begin with its name (`OPENVSWITCH_METER`). Absent on kernels without reasons (before 5.17) and for a number that the kernel does not name.";
     REASON_CODE = "tcpdrop.reason_code", Int, ALL, "3",
         "Number of the drop reason. Numbers differ between kernels.";
+    CLASS = "tcpdrop.class", String, ALL, "no_listener",
+        "What kind of cause it is, of a closed list (docs/reasons.md): that of the reason, else the one that the drop site implies.";
+    CLASS_SOURCE = "tcpdrop.class_source", String, ALL, "reason",
+        "Where the class is from: `reason`, or `site` if it is inferred.";
     ERROR_TYPE = conventional::ERROR_TYPE, String, SEVERE, "NO_SOCKET",
         "The drop reason, `_OTHER` where it says nothing. Only at severity WARN and above.";
     CODE_FUNCTION_NAME = conventional::CODE_FUNCTION_NAME, String, ALL, "tcp_v4_rcv",

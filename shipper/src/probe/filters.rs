@@ -5,6 +5,7 @@ use crate::filter::{
     Criteria, Filter, FilterReport, MOST_NAMESPACES, MOST_PREFIXES, MOST_REASONS, Names, Rules, namespaces,
 };
 use crate::packet_drop::Direction;
+use crate::reasons::names::ReasonNames;
 use crate::wire::filter::{
     List, PREFIXES, TcpDropFilterPorts, TcpDropFilterPrefix, TcpDropFilterSet, TcpDropFilterValue, VALUES,
     kind,
@@ -13,7 +14,6 @@ use aya::Ebpf;
 use aya::maps::lpm_trie::{Key, LpmTrie};
 use aya::maps::{Array, HashMap, MapData, MapError};
 use ipnet::IpNet;
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -29,7 +29,7 @@ const _: () = assert!(MOST_NAMESPACES + MOST_REASONS <= VALUES && MOST_PREFIXES 
 #[derive(Clone)]
 pub struct Filters {
     maps: Arc<Mutex<Maps>>,
-    reasons: Arc<BTreeMap<u32, String>>,
+    reasons: ReasonNames,
     agent_netns: u32,
 }
 
@@ -61,11 +61,7 @@ unsafe impl aya::Pod for TcpDropFilterValue {}
 unsafe impl aya::Pod for TcpDropFilterPrefix {}
 
 impl Filters {
-    pub(super) fn new(
-        ebpf: &mut Ebpf,
-        reasons: Arc<BTreeMap<u32, String>>,
-        agent_netns: u32,
-    ) -> Result<Self, ProbeError> {
+    pub(super) fn new(ebpf: &mut Ebpf, reasons: ReasonNames, agent_netns: u32) -> Result<Self, ProbeError> {
         let maps = Maps {
             active: Array::try_from(take_map(ebpf, "filter_active")?)?,
             sets: Array::try_from(take_map(ebpf, "filter_sets")?)?,
@@ -82,8 +78,8 @@ impl Filters {
     /// # Errors
     /// If a namespace is not known or the kernel refuses an entry; then the filter stays as it was.
     pub fn set(&self, filter: &Filter) -> Result<FilterReport, ProbeError> {
-        let names =
-            Names { own_netns: self.agent_netns, host_netns: namespaces::host, reasons: &self.reasons };
+        let reasons = &self.reasons.all();
+        let names = Names { own_netns: self.agent_netns, host_netns: namespaces::host, reasons };
         let (rules, report) = filter.resolve(&names)?;
         self.maps.lock().unwrap_or_else(PoisonError::into_inner).change(&rules)?;
         Ok(report)

@@ -18,9 +18,10 @@ pub use own_ports::OwnPorts;
 pub use ring::Ring;
 pub use variant::Capabilities;
 
-use crate::btf::{self, Btf};
+use crate::btf::Btf;
 use crate::config::model;
 use crate::filter::{Filter, FilterReport};
+use crate::reasons::names::ReasonNames;
 use crate::stack;
 use aya::maps::{MapData, RingBuf};
 use aya::programs::{
@@ -29,7 +30,6 @@ use aya::programs::{
 use aya::{Ebpf, EbpfLoader};
 use error::Step;
 use rustix::thread::{MembarrierCommand, membarrier};
-use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::os::fd::{AsFd, OwnedFd};
@@ -64,7 +64,7 @@ pub struct Probe {
     counters: Counters,
     own_ports: OwnPorts,
     filters: Filters,
-    reason_names: Arc<BTreeMap<u32, String>>,
+    reason_names: ReasonNames,
 }
 
 impl Probe {
@@ -82,12 +82,12 @@ impl Probe {
     /// As [`load`](Self::load).
     pub fn load_serving(settings: &model::Probe, status: Option<SocketAddr>) -> Result<Self, ProbeError> {
         let (status_port, status_ip_version, status_address) = status_globals(status);
-        let kernel_btf = Btf::of_kernel().map_err(ProbeError::Btf)?;
+        let kernel_btf = Arc::new(Btf::of_kernel().map_err(ProbeError::Btf)?);
         let variant = kernel_btf
             .parameter_count(&format!("btf_trace_{TRACEPOINT}"))
             .and_then(Variant::for_parameters)
             .ok_or_else(ProbeError::too_old)?;
-        let reason_names = Arc::new(btf::reason_names(&kernel_btf));
+        let reason_names = ReasonNames::of_kernel(&kernel_btf);
         drop(kernel_btf);
 
         let aya_btf = aya::Btf::from_sys_fs().map_err(|error| ProbeError::of_load(error.into(), settings))?;
@@ -218,8 +218,8 @@ impl Probe {
         !self.variant.has_reason && self.capabilities.socket_drops
     }
 
-    /// This kernel's drop reasons, by number: see [`btf::reason_names`].
-    pub fn reason_names(&self) -> &BTreeMap<u32, String> {
+    /// This kernel's drop reasons, by number.
+    pub fn reason_names(&self) -> &ReasonNames {
         &self.reason_names
     }
 }

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::drop_report::{DropReport, GroupReport, SuppressedReport};
-use crate::enrich::reason::ReasonNames;
 use crate::enrich::symbols::FixedSymbols;
+use crate::reasons::names::ReasonNames;
 use crate::recording::{Known, Recorder};
 use crate::wire::present;
 use zerocopy::IntoBytes;

@@ -11,7 +11,6 @@ mod repeats;
 pub use logs::{set_level, start};
 
 use crate::config::Config;
-use crate::enrich::reason::ReasonNames;
 use crate::enrich::site_names::SiteNames;
 use crate::export::connector::OwnPortRegistry;
 use crate::export::route::{Route, RouteError};
@@ -19,6 +18,7 @@ use crate::export::send::ExportStates;
 use crate::export::service::Service;
 use crate::ledger::{Ledger, Snapshot};
 use crate::probe::Counters;
+use crate::reasons::names::ReasonNames;
 use crate::state::live_slack;
 use logs::OtlpLogs;
 use metrics::{MetricsError, OwnMetrics};

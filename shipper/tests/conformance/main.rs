@@ -110,7 +110,11 @@ impl Collector {
 }
 
 fn policy() -> Policy {
-    Policy::new(&[SeverityRule { reasons: vec!["NO_SOCKET".to_owned()], level: Level::Info }])
+    Policy::new(&[SeverityRule {
+        reasons: vec!["NO_SOCKET".to_owned()],
+        classes: Vec::new(),
+        level: Level::Info,
+    }])
 }
 
 fn log_records() -> Vec<LogRecord> {

@@ -12,6 +12,7 @@ use tcpdrop_otel::packet_drop::{
     BootTime, Direction, Flow, IpVersion, NetworkNamespace, PacketDrop, Ports, Socket, SocketKind, Task,
     TcpFlags, TcpHeader, TcpState,
 };
+use tcpdrop_otel::reasons::{Class, ClassSource, Classified};
 
 /// 2026-01-02T03:04:05.000000006Z.
 const TIME: UnixNanos = UnixNanos(1_767_323_045_000_000_006);
@@ -64,6 +65,7 @@ pub fn suppressed() -> Vec<(&'static str, SuppressedReport)> {
     let budget = SuppressedReport {
         reason: Some("NO_SOCKET".into()),
         reason_code: Some(3),
+        class: by_reason(Class::NoListener),
         site: Some("tcp_v4_rcv".into()),
         count: 5000,
         cause: SuppressionCause::Budget,
@@ -73,6 +75,7 @@ pub fn suppressed() -> Vec<(&'static str, SuppressedReport)> {
     let beyond_table = SuppressedReport {
         reason: None,
         reason_code: None,
+        class: None,
         site: None,
         count: 1,
         cause: SuppressionCause::RingFull,
@@ -135,6 +138,7 @@ fn syn_no_socket() -> Described {
     ];
     let facts = Facts {
         reason: Some("NO_SOCKET".into()),
+        class: by_reason(Class::NoListener),
         stack: Arc::new(named(&frames, Some(0x00ab_34cd_56ef_7890))),
     };
     (packet, facts)
@@ -169,7 +173,8 @@ fn v6_netfilter_output() -> Described {
         [("nft_do_chain", 0x2c1), ("nf_hook_slow", 0x42), ("ip6_xmit", 0x3d0), ("tcp_sendmsg", 0x27)];
     let mut stack = named(&frames, Some(u64::MAX));
     stack.truncated = true;
-    (packet, Facts { reason: Some("NETFILTER_DROP".into()), stack: Arc::new(stack) })
+    let class = by_reason(Class::Netfilter);
+    (packet, Facts { reason: Some("NETFILTER_DROP".into()), class, stack: Arc::new(stack) })
 }
 
 /// No headers, no socket, no reason, no symbols.
@@ -194,7 +199,7 @@ fn nothing_known() -> Described {
     };
     let frame = Frame { symbol: None, offset: 0 };
     let stack = NamedStack { frames: vec![frame; 2], hash: None, truncated: false };
-    (packet, Facts { reason: None, stack: Arc::new(stack) })
+    (packet, Facts { reason: None, class: None, stack: Arc::new(stack) })
 }
 
 /// A later fragment has no ports; `NOT_SPECIFIED` is a reason that says nothing.
@@ -214,7 +219,12 @@ fn forwarded_gso() -> Described {
         ..packet
     };
     let stack = named(&[("ip_forward", 0x3e8), ("ip_rcv", 0x53)], Some(7));
-    (packet, Facts { reason: Some("NOT_SPECIFIED".into()), stack: Arc::new(stack) })
+    let class = Some(Classified { class: Class::Routing, source: ClassSource::Site });
+    (packet, Facts { reason: Some("NOT_SPECIFIED".into()), class, stack: Arc::new(stack) })
+}
+
+fn by_reason(class: Class) -> Option<Classified> {
+    Some(Classified { class, source: ClassSource::Reason })
 }
 
 fn other_flows() -> DropSummary {
