@@ -4,7 +4,7 @@ mod drop_metrics;
 pub(crate) mod ledger_metrics;
 mod logs;
 pub mod metrics;
-mod own_exporter;
+pub mod own_exporter;
 mod process;
 mod repeats;
 
