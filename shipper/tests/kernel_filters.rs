@@ -91,8 +91,11 @@ impl Bench {
     }
 
     fn rules(&self, filter: &Filter) -> Rules {
-        let reasons = &self.probe.reason_names().all();
-        let names = Names { own_netns: own_netns(), host_netns: namespaces::host, reasons };
+        let names = Names {
+            own_netns: own_netns(),
+            host_netns: namespaces::host,
+            reasons: self.probe.reason_names(),
+        };
         filter.resolve(&names).unwrap().0
     }
 

@@ -2,7 +2,6 @@
 
 use super::Namespace;
 use crate::packet_drop::Direction;
-use crate::reasons::canonical;
 use ipnet::{IpNet, Ipv4Net};
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
@@ -56,9 +55,10 @@ fn unmapped(prefix: IpNet) -> IpNet {
 /// # Errors
 /// What it must be.
 pub fn reason(text: &str) -> Result<String, String> {
-    let name = canonical(text);
+    let upper = text.to_ascii_uppercase();
+    let name = upper.strip_prefix("SKB_DROP_REASON_").unwrap_or(&upper);
     if !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
-        Ok(name)
+        Ok(name.to_owned())
     } else {
         Err(wrong(text, "the name of a drop reason such as \"NO_SOCKET\""))
     }
