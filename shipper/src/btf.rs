@@ -3,9 +3,13 @@
 //!
 //! It reads what the agent asks for: names of enum members, layouts of structs, parameters of functions. Any bytes may
 //! be given to it; what does not make sense is an error or `None`.
+//!
+//! A module's BTF is split: its type ids and string offsets go on where those of the kernel's end.
 
-use std::collections::BTreeMap;
+pub mod reasons;
+
 use std::io;
+use std::sync::Arc;
 
 /// Where a running kernel shows its BTF.
 pub const KERNEL_BTF: &str = "/sys/kernel/btf/vmlinux";
@@ -35,9 +39,11 @@ pub enum BtfError {
 #[derive(Debug)]
 pub struct Btf {
     bytes: Vec<u8>,
-    /// Offset in `bytes` of each type, the first of which has the id 1.
+    /// Offset in `bytes` of each type. The first has the id 1, or the one after the last of `base`.
     types: Vec<u32>,
     strings: std::ops::Range<usize>,
+    /// What a module's BTF continues.
+    base: Option<Arc<Btf>>,
 }
 
 /// A member of a struct.
@@ -78,6 +84,13 @@ struct Type {
     size_or_id: u32,
     /// Where what follows the fixed part begins.
     body: usize,
+}
+
+impl Type {
+    /// Whether it is an enum with members; without, it is a declaration only.
+    fn is_defined_enum(&self) -> bool {
+        matches!(self.kind, Kind::Enum | Kind::Enum64) && self.members > 0
+    }
 }
 
 impl Kind {
@@ -121,6 +134,18 @@ impl Btf {
     /// # Errors
     /// If they are not BTF.
     pub fn parse(bytes: Vec<u8>) -> Result<Self, BtfError> {
+        Self::index(bytes, None)
+    }
+
+    /// Indexes `bytes`, the content of a module's file, which continues `kernel`.
+    ///
+    /// # Errors
+    /// If they are not BTF.
+    pub fn parse_split(bytes: Vec<u8>, kernel: &Arc<Self>) -> Result<Self, BtfError> {
+        Self::index(bytes, Some(kernel.clone()))
+    }
+
+    fn index(bytes: Vec<u8>, base: Option<Arc<Self>>) -> Result<Self, BtfError> {
         if bytes.get(..2) != Some(&MAGIC.to_ne_bytes()) {
             return Err(BtfError::Magic);
         }
@@ -147,13 +172,22 @@ impl Btf {
         if offset != types_section.end {
             return Err(BtfError::Damaged(offset));
         }
-        Ok(Self { bytes, types, strings })
+        Ok(Self { bytes, types, strings, base })
     }
 
     /// The members of the enum `name` with their values. Negative values come as in two's complement.
     pub fn enum_members(&self, name: &str) -> Option<Vec<(String, u64)>> {
-        // An enum of no members is a declaration only.
-        let found = self.find(name, |ty| matches!(ty.kind, Kind::Enum | Kind::Enum64) && ty.members > 0)?;
+        self.enum_members_of(self.find(name, Type::is_defined_enum)?)
+    }
+
+    /// The members of all enums whose names end in `ending`, those of `base` left out.
+    pub fn enums_ending_in(&self, ending: &str) -> Vec<(String, u64)> {
+        let is_meant = |ty: &Type| self.string(ty.name).is_some_and(|name| name.ends_with(ending.as_bytes()));
+        let enums = self.own_types().filter(Type::is_defined_enum).filter(is_meant);
+        enums.filter_map(|ty| self.enum_members_of(ty)).flatten().collect()
+    }
+
+    fn enum_members_of(&self, found: Type) -> Option<Vec<(String, u64)>> {
         let width = if found.kind == Kind::Enum { 8 } else { 12 };
         (0..found.members)
             .map(|index| {
@@ -201,20 +235,30 @@ impl Btf {
         None
     }
 
-    fn find(&self, name: &str, fits: impl Fn(Type) -> bool) -> Option<Type> {
-        self.types
-            .iter()
-            .filter_map(|&offset| type_at(&self.bytes, usize::try_from(offset).ok()?).ok())
-            .find(|&ty| fits(ty) && self.string(ty.name) == Some(name.as_bytes()))
+    fn own_types(&self) -> impl Iterator<Item = Type> {
+        self.types.iter().filter_map(|&offset| type_at(&self.bytes, usize::try_from(offset).ok()?).ok())
     }
 
+    /// The first of its own types with this name that fits.
+    fn find(&self, name: &str, fits: impl Fn(&Type) -> bool) -> Option<Type> {
+        self.own_types().find(|ty| fits(ty) && self.string(ty.name) == Some(name.as_bytes()))
+    }
+
+    /// The type with this id. Of a module's BTF only types of its own are looked into.
     fn get(&self, id: u32) -> Option<Type> {
-        let offset = *self.types.get(usize::try_from(id).ok()?.checked_sub(1)?)?;
-        type_at(&self.bytes, usize::try_from(offset).ok()?).ok()
+        let before = self.base.as_ref().map_or(0, |base| base.types.len());
+        let index = usize::try_from(id).ok()?.checked_sub(before + 1)?;
+        type_at(&self.bytes, usize::try_from(*self.types.get(index)?).ok()?).ok()
     }
 
     fn string(&self, offset: u32) -> Option<&[u8]> {
-        let rest = self.bytes.get(self.strings.clone())?.get(usize::try_from(offset).ok()?..)?;
+        let offset = usize::try_from(offset).ok()?;
+        let before = self.base.as_ref().map_or(0, |base| base.strings.len());
+        let (btf, offset) = match &self.base {
+            Some(base) if offset < before => (base.as_ref(), offset),
+            _ => (self, offset - before),
+        };
+        let rest = btf.bytes.get(btf.strings.clone())?.get(offset..)?;
         rest[..rest.len().min(MAX_NAME)].split(|&byte| byte == 0).next()
     }
 
@@ -261,20 +305,6 @@ fn type_and_end(bytes: &[u8], offset: usize) -> Result<(Type, usize), BtfError> 
     }
     let ty = Type { kind, name: field(0)?, members, kind_flag: info >> 31 == 1, size_or_id: field(2)?, body };
     Ok((ty, end))
-}
-
-/// The drop reasons of the kernel that `btf` is of, by number, without `SKB_DROP_REASON_`. What no dropped packet has
-/// is left out: the marks for "not dropped" and "consumed", and the bounds of the enum. Empty before 5.17.
-pub fn reason_names(btf: &Btf) -> BTreeMap<u32, String> {
-    btf.enum_members("skb_drop_reason")
-        .unwrap_or_default()
-        .into_iter()
-        .filter_map(|(name, value)| {
-            let name = name.strip_prefix("SKB_DROP_REASON_")?;
-            let is_bound = matches!(name, "MAX" | "SUBSYS_MASK");
-            Some((u32::try_from(value).ok()?, name.to_owned())).filter(|_| !is_bound)
-        })
-        .collect()
 }
 
 #[cfg(test)]

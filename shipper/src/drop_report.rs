@@ -1,9 +1,8 @@
 //! [`DropReport`] and [`GroupReport`]: summaries with all that the host knows about them. Pure data, input of `otlp`.
 
 use crate::drop_summary::{DropSummary, FlowWindow};
-use crate::packet_drop::{NetworkNamespace, PacketDrop};
-use crate::silent::totals::SilentCount;
-use crate::silent::{SilentCounter, SilentSource};
+use crate::packet_drop::PacketDrop;
+use crate::reasons::Classified;
 use opentelemetry::trace::{SpanId, TraceId};
 use std::sync::Arc;
 
@@ -17,6 +16,8 @@ pub struct Facts {
     /// Name of the drop reason, without `SKB_DROP_REASON_`; `None` on kernels without reasons, or for a number that
     /// the kernel's BTF does not name.
     pub reason: Option<Arc<str>>,
+    /// What kind of cause it has, where reason or drop site tell.
+    pub class: Option<Classified>,
     /// The stack with names, drop site first, tracing frames removed.
     pub stack: Arc<NamedStack>,
 }
@@ -110,64 +111,6 @@ pub struct GroupReport {
     pub last_time: UnixNanos,
 }
 
-/// Drops that the tracepoint does not tell, see [`crate::silent`].
-#[derive(Clone, Debug)]
-pub enum SilentReport {
-    /// Refused SYNs of one flow, which were seen.
-    Seen(DropReport),
-    /// A number.
-    Counted {
-        /// How many, and where.
-        count: SilentCount,
-        /// Start of the window.
-        time: UnixNanos,
-        /// End of the window.
-        observed: UnixNanos,
-    },
-}
-
-impl SilentReport {
-    /// The counter that moved.
-    pub fn counter(&self) -> Option<SilentCounter> {
-        match self {
-            Self::Seen(report) => report.packet().silent,
-            Self::Counted { count, .. } => Some(count.counter),
-        }
-    }
-
-    /// Drops.
-    pub fn count(&self) -> u64 {
-        match self {
-            Self::Seen(report) => report.summary.tally.count,
-            Self::Counted { count, .. } => count.count,
-        }
-    }
-
-    /// How they were seen.
-    pub fn source(&self) -> SilentSource {
-        match self {
-            Self::Seen(_) => SilentSource::Fexit,
-            Self::Counted { count, .. } => count.source,
-        }
-    }
-
-    /// The namespace whose listener refused them.
-    pub fn network_namespace(&self) -> Option<NetworkNamespace> {
-        match self {
-            Self::Seen(report) => report.packet().network_namespace,
-            Self::Counted { count, .. } => count.namespace,
-        }
-    }
-
-    /// When the first was refused; of a number, when its window began.
-    pub fn time(&self) -> UnixNanos {
-        match self {
-            Self::Seen(report) => report.time,
-            Self::Counted { time, .. } => *time,
-        }
-    }
-}
-
 /// Why drops are told as a total only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SuppressionCause {
@@ -195,6 +138,8 @@ impl SuppressionCause {
 pub struct SuppressedReport {
     /// Name of the drop reason.
     pub reason: Option<Arc<str>>,
+    /// What kind of cause it has, where reason or drop site tell.
+    pub class: Option<Classified>,
     /// Number of the drop reason.
     pub reason_code: Option<u32>,
     /// The function that dropped; `None` for the table's overflow entry.

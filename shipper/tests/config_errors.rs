@@ -175,15 +175,20 @@ level = 'fatal'
 [[severity]]
 reasons = ['NO SOCKET', 5]
 level = 'info'
+
+[[severity]]
+classes = ['netfiler', 'Memory']
+level = 'info'
 ";
     assert_complaints(
         &in_file(file),
         r#"
         /etc/test.toml:2: `severity[0].reasons` must be names of drop reasons such as ["NO_SOCKET", "TCP_RESET"]
-        /etc/test.toml:5: `severity[1]` has no `reasons`
+        /etc/test.toml:5: `severity[1]` has no `reasons` and no `classes`
         /etc/test.toml:6: `severity[1]` has the unknown key `reason`; did you mean `reasons`?
         /etc/test.toml:7: `severity[1].level` must be `trace`, `debug`, `info`, `warn` or `error`, not "fatal"
         /etc/test.toml:10: `severity[2].reasons` must be names of drop reasons such as ["NO_SOCKET", "TCP_RESET"]
+        /etc/test.toml:14: `severity[3].classes[0]` is no class: "netfiler"; did you mean `netfilter`?
         "#,
     );
     assert_complaints(
@@ -195,7 +200,7 @@ level = 'info'
     assert_complaints(
         &in_file("severity = ['NO_SOCKET']"),
         r#"
-        /etc/test.toml:1: `severity[0]` must be a table with `reasons` and `level`
+        /etc/test.toml:1: `severity[0]` must be a table with `reasons` or `classes`, and `level`
         "#,
     );
     assert_complaints(
@@ -203,7 +208,7 @@ level = 'info'
         r#"
         --set: `severity` must be rules such as [{ reasons = ["NO_SOCKET"], level = "info" }]
         --set: `severity[0].level` must be `trace`, `debug`, `info`, `warn` or `error`, not "inf"; did you mean `info`?
-        --set: `severity[0]` has no `reasons`
+        --set: `severity[0]` has no `reasons` and no `classes`
         "#,
     );
 }

@@ -33,7 +33,11 @@ const RANDOM: u128 = 0x0102_0304_0506_0708_090a;
 
 /// Refused SYNs are ordinary noise here, the rest is not.
 fn policy() -> Policy {
-    Policy::new(&[SeverityRule { reasons: vec!["NO_SOCKET".to_owned()], level: Level::Info }])
+    Policy::new(&[SeverityRule {
+        reasons: vec!["NO_SOCKET".to_owned()],
+        classes: Vec::new(),
+        level: Level::Info,
+    }])
 }
 
 fn drop_records() -> Vec<(&'static str, Entry<LogRecord>)> {
@@ -46,11 +50,6 @@ fn suppressed_records() -> Vec<(&'static str, Entry<LogRecord>)> {
     records.map(|(name, report)| (name, logs::suppressed_record(&report, &policy(), RANDOM))).collect()
 }
 
-fn silent_records() -> Vec<(&'static str, Entry<LogRecord>)> {
-    let records = reports::silent().into_iter();
-    records.map(|(name, report)| (name, logs::silent_record(&report, &policy(), RANDOM))).collect()
-}
-
 fn span() -> Entry<Span> {
     spans::group_span(&reports::group(), &policy(), SpanEvents::Full)
 }
@@ -61,7 +60,7 @@ fn pretty(message: &impl serde::Serialize) -> String {
 
 #[test]
 fn log_records() {
-    for (name, record) in drop_records().into_iter().chain(suppressed_records()).chain(silent_records()) {
+    for (name, record) in drop_records().into_iter().chain(suppressed_records()) {
         assert_blessed(&format!("tests/golden/{name}.log.json"), &pretty(&record.message));
     }
 }
@@ -95,9 +94,6 @@ fn classic_text(style: &Style) -> String {
     for (_, report) in reports::suppressed() {
         classic::write_suppressed(&mut out, &report, style, &zone).unwrap();
     }
-    for (_, report) in reports::silent() {
-        classic::write_silent(&mut out, &report, style, &zone).unwrap();
-    }
     String::from_utf8(out).unwrap()
 }
 
@@ -109,15 +105,9 @@ fn contents_are_what_the_records_say() {
     };
     let (drops, totals) = (drop_records(), suppressed_records());
     let (drop_sum, total_sum) = (sum_of_counts(&drops), sum_of_counts(&totals));
-    let silent = silent_records();
-    let records = u64::try_from(drops.len() + totals.len() + silent.len()).unwrap();
+    let records = u64::try_from(drops.len() + totals.len()).unwrap();
     let resource = Arc::default();
-    let entries = drops
-        .into_iter()
-        .chain(totals)
-        .chain(silent)
-        .map(|(_, entry)| (Arc::clone(&resource), entry))
-        .collect();
+    let entries = drops.into_iter().chain(totals).map(|(_, entry)| (Arc::clone(&resource), entry)).collect();
     let requests = encode(entries);
     assert_eq!(requests.len(), 1);
     assert_eq!(requests[0].contents, Contents { records, drops: drop_sum, totals: total_sum });
@@ -182,9 +172,6 @@ fn every_attribute_is_in_the_table() {
     for (_, entry) in suppressed_records() {
         assert_in_table(&entry.message.attributes, |places| places.suppressed);
     }
-    for (_, entry) in silent_records() {
-        assert_in_table(&entry.message.attributes, |places| places.silent);
-    }
     let span = span().message;
     assert_in_table(&span.attributes, |places| places.span);
     for event in &span.events {
@@ -223,9 +210,6 @@ fn every_attribute_of_the_table_is_filled() {
     }
     for (_, entry) in suppressed_records() {
         mark(&entry.message.attributes, |places| places.suppressed = true);
-    }
-    for (_, entry) in silent_records() {
-        mark(&entry.message.attributes, |places| places.silent = true);
     }
     for attribute in semconv::ATTRIBUTES {
         assert_eq!(places.get(attribute.name), Some(&attribute.places), "{}", attribute.name);

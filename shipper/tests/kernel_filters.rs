@@ -91,11 +91,8 @@ impl Bench {
     }
 
     fn rules(&self, filter: &Filter) -> Rules {
-        let names = Names {
-            own_netns: own_netns(),
-            host_netns: namespaces::host,
-            reasons: self.probe.reason_names(),
-        };
+        let reasons = &self.probe.reason_names().all();
+        let names = Names { own_netns: own_netns(), host_netns: namespaces::host, reasons };
         filter.resolve(&names).unwrap().0
     }
 

@@ -148,8 +148,8 @@ fn refused_connections_are_seen_as_they_were() {
                 assert_eq!(drop.direction, Direction::Receive);
                 assert_eq!(drop.interface_index, Some(1));
                 assert_eq!(drop.socket, None);
-                let reason = drop.reason.and_then(|reason| bench.probe.reason_names().get(&reason));
-                assert_eq!(reason.map(String::as_str), Some("NO_SOCKET"));
+                let reason = drop.reason.and_then(|reason| bench.probe.reason_names().name(reason));
+                assert_eq!(reason.as_deref(), Some("NO_SOCKET"));
                 assert!(drop.stack.contains(&drop.site), "{:#x} in {:#x?}", drop.site, drop.stack);
                 assert!(drop.time.0 > 0);
             }

@@ -19,9 +19,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 use tcpdrop_otel::config::model;
-use tcpdrop_otel::enrich::reason::ReasonNames;
 use tcpdrop_otel::enrich::symbols::KernelSymbols;
 use tcpdrop_otel::probe::Probe;
+use tcpdrop_otel::reasons::names::ReasonNames;
 use tcpdrop_otel::recording::{Clock, Header, Known, Recorder};
 use tcpdrop_otel::stack::Boundaries;
 use tcpdrop_otel::wire;
@@ -66,7 +66,7 @@ fn record_here() -> Vec<u8> {
         let _context = runtime.enter();
         probe.take_ring().unwrap().unwrap()
     };
-    let reasons: ReasonNames = probe.reason_names().clone().into();
+    let reasons: ReasonNames = probe.reason_names().clone();
     let symbols = KernelSymbols::default();
     let boundaries = Boundaries::from_kernel().unwrap();
     let header = Header::new(

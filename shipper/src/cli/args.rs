@@ -17,6 +17,7 @@ Examples:
   sudo tcpdrop-otel run                 ship drops to the Collector on this host
   sudo tcpdrop-otel run --set export.endpoint=https://otlp.example.com
   tcpdrop-otel config check             find mistakes before a restart
+  tcpdrop-otel explain NETFILTER_DROP   what a drop reason means, where to look
   sudo tcpdrop-otel doctor              what this host allows, what to do about it
   sudo tcpdrop-otel record --output drops.jsonl --duration 10s
   tcpdrop-otel replay drops.jsonl       show a recording, on any machine
@@ -110,6 +111,15 @@ Examples:
 
 Secrets (headers, queries of URLs) are hidden.";
 
+const EXPLAIN_EXAMPLES: &str = "\
+Examples:
+  tcpdrop-otel explain NETFILTER_DROP
+  tcpdrop-otel explain skb_drop_reason_tcp_zerowindow
+  tcpdrop-otel explain 3                 the number, as on this kernel
+  tcpdrop-otel explain --list            all of them, a line each
+
+All reasons with all texts: docs/reasons.md. Exit status 1: no such reason.";
+
 const COMPLETIONS_EXAMPLES: &str = "\
 Examples:
   tcpdrop-otel completions bash > /etc/bash_completion.d/tcpdrop-otel
@@ -150,6 +160,9 @@ pub enum Command {
     /// Say what this host allows, what is missing, and how to get it.
     #[command(after_help = DOCTOR_EXAMPLES)]
     Doctor(DoctorArgs),
+    /// Say what a drop reason means, why it happens, and what to look at next.
+    #[command(after_help = EXPLAIN_EXAMPLES)]
+    Explain(ExplainArgs),
     /// Work with the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -284,6 +297,20 @@ pub struct DoctorArgs {
     pub settings: SettingsArgs,
 }
 
+/// Arguments of `explain`.
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+pub struct ExplainArgs {
+    /// The reason: its name, in any case, or its number on this kernel.
+    #[arg(required_unless_present = "list")]
+    pub reason: Option<String>,
+    /// List all reasons, a line each.
+    #[arg(long, conflicts_with = "reason")]
+    pub list: bool,
+    /// Print JSON instead of text.
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// Arguments of `config show`.
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
 pub struct ShowArgs {
@@ -398,6 +425,8 @@ mod tests {
             "config chek",
             "run --color blue",
             "demo --set a=1",
+            "explain",
+            "explain NO_SOCKET --list",
         ] {
             let error = parse(&format!("tcpdrop-otel {line}")).unwrap_err();
             assert_eq!(error.exit_code(), 2, "{line}");
@@ -408,7 +437,8 @@ mod tests {
     #[test]
     fn the_help_teaches() {
         let help = CommandLine::command().render_long_help().to_string();
-        for part in ["Examples:", "Exit status:", "Environment:", "demo", "watch", "run", "config"] {
+        for part in ["Examples:", "Exit status:", "Environment:", "demo", "watch", "run", "explain", "config"]
+        {
             assert!(help.contains(part), "{part}");
         }
     }

@@ -2,10 +2,13 @@
 
 use super::args::{ConfigCommand, SettingsArgs, ShowArgs, usage_error};
 use crate::config::model::{Export, SignalExporter};
+use crate::config::nearest::{hint, nearest};
 use crate::config::show::{REFERENCE, Setting, as_toml, effective};
 use crate::config::{Config, ConfigError, Origin, Problem, Sources, default_path, ignored, load};
 use crate::export::route::Route;
 use crate::export::service::Service;
+use crate::reasons::{self, names::ReasonNames};
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -94,13 +97,29 @@ pub fn refuse(error: &ConfigError) -> ExitCode {
     usage_error()
 }
 
+/// What holds, and what should be looked at although it does.
 fn verdict(args: &SettingsArgs) -> Result<String, ConfigError> {
     let (config, sources) = settings_with_files(args)?;
     let verdict = match &sources.file {
         Some(file) => format!("{}: fine", file.path.display()),
         None => without_a_file(&config),
     };
-    Ok(std::iter::once(verdict).chain(ignored(&sources)).collect::<Vec<_>>().join("\n"))
+    let words = ignored(&sources).into_iter().chain(unheard_of_reasons(&config));
+    Ok(std::iter::once(verdict).chain(words).collect::<Vec<_>>().join("\n"))
+}
+
+/// Names of drop reasons that neither the catalogue nor this kernel has. Another kernel may, so they are no mistake.
+fn unheard_of_reasons(config: &Config) -> Vec<String> {
+    let here = ReasonNames::read().map(|names| names.all()).unwrap_or_default();
+    let filtered = config.filter.include.reasons.iter().chain(&config.filter.exclude.reasons);
+    let given = config.severity.iter().flat_map(|rule| &rule.reasons).chain(filtered);
+    let is_known = |name: &String| reasons::find(name).is_some() || here.values().any(|known| known == name);
+    let unknown: BTreeSet<_> = given.filter(|name| !is_known(name)).collect();
+    let warning = |name: &String| {
+        let hint = hint(nearest(name, reasons::all().map(|reason| reason.name)));
+        format!("warning: no known kernel has the drop reason `{name}`{hint}")
+    };
+    unknown.into_iter().map(warning).collect()
 }
 
 fn without_a_file(config: &Config) -> String {
@@ -148,6 +167,17 @@ mod tests {
     fn assignments_are_checked_too() {
         let wrong = verdict_on(&reference(), "dedup.windw=5s").unwrap_err().to_string();
         assert_eq!(wrong, "--set: unknown key `dedup.windw`; did you mean `dedup.window`?");
+    }
+
+    #[test]
+    fn reasons_that_no_kernel_has_are_warned_of() {
+        let set = "severity=[{ reasons = [\"NO_SOKET\", \"no_socket\"], level = \"info\" }]".to_owned();
+        let filter = "filter.exclude.reasons=XYZZY,qdisc_drop_overlimit".to_owned();
+        let args = SettingsArgs { config: Some(reference()), sets: vec![set, filter] };
+        let warning = "warning: no known kernel has the drop reason ";
+        let expected =
+            [format!("{warning}`NO_SOKET`; did you mean `NO_SOCKET`?"), format!("{warning}`XYZZY`")];
+        assert_eq!(verdict(&args).unwrap().lines().skip(1).collect::<Vec<_>>(), expected);
     }
 
     #[test]

@@ -4,10 +4,10 @@ use super::compact_json;
 use super::console::{Console, Form, JsonForm};
 use super::stacks::StackChoice;
 use crate::config::Config;
-use crate::enrich::reason::ReasonNames;
 use crate::enrich::symbols::KernelSymbols;
 use crate::packet_drop::PacketDrop;
 use crate::probe::{Probe, ProbeError};
+use crate::reasons::names::ReasonNames;
 use crate::recording::{Clock, Header, Known, ReadError, Reader, Recorder, replay};
 use crate::stack::Boundaries;
 use crate::wire;
@@ -115,7 +115,7 @@ pub async fn capture(config: &Config) -> Result<(Vec<u8>, u16), DemoError> {
     });
     let event = arrival.await.map_err(|_| DemoError::Silent)?.map_err(DemoError::Loopback)?;
     probe.detach()?;
-    let reasons: ReasonNames = probe.reason_names().clone().into();
+    let reasons: ReasonNames = probe.reason_names().clone();
     let symbols = KernelSymbols::default();
     // Of one drop there is nothing to group, so stacks need not be cut.
     let boundaries = Boundaries::default();

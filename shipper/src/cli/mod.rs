@@ -8,6 +8,7 @@ pub mod config;
 pub mod console;
 pub mod demo;
 pub mod doctor;
+pub mod explain;
 pub mod filter_args;
 pub mod record;
 pub mod replay;
@@ -63,6 +64,7 @@ pub fn main() -> ExitCode {
         }),
         Command::Replay(args) => replay::run(&args),
         Command::Doctor(args) => doctor::run(&args),
+        Command::Explain(args) => explain::run(&args),
         Command::Completions { shell } => completions::run(shell),
         Command::Demo(args) => {
             with_settings(&SettingsArgs::default(), async |config| demo::run(&config, args.json).await)

@@ -4,10 +4,10 @@ use super::args::RecordArgs;
 use crate::agent;
 use crate::config::Config;
 use crate::enrich::Host;
-use crate::enrich::reason::ReasonNames;
 use crate::enrich::symbols::KernelSymbols;
 use crate::ledger::KernelCounts;
 use crate::probe::{Probe, ProbeError, Ring};
+use crate::reasons::names::ReasonNames;
 use crate::recording::{Clock, Header, Known, Recorder};
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -74,7 +74,7 @@ pub async fn run(config: Config, args: RecordArgs) -> Result<(), RecordError> {
         .inspect(|warning| anstream::eprintln!("tcpdrop-otel: {warning}"));
     // After the probe: its rights are what is missing most often, and then no empty file is left behind.
     let file = create(&args.output, args.force)?;
-    let reasons: ReasonNames = probe.reason_names().clone().into();
+    let reasons: ReasonNames = probe.reason_names().clone();
     let host = Host::new(&config.enrich, reasons.clone());
     let symbols = KernelSymbols::default();
     let boundaries = host.boundaries();

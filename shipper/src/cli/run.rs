@@ -19,7 +19,6 @@ use crate::probe::{Probe, ProbeError};
 use crate::reload::{Live, Reloader, Reloads};
 use crate::serve::sd_notify::{self, ServiceState};
 use crate::serve::{self, ServeError};
-use crate::silent::books::Books;
 use crate::state::AgentState;
 use crate::telemetry::metrics::MetricsError;
 use crate::telemetry::{Observed, OwnTelemetry};
@@ -88,7 +87,7 @@ pub async fn run(mut config: Config, sources: Sources, file: Option<PathBuf>) ->
         filters: probe.filters(),
         live: sender,
     };
-    let host = Host::new(&config.enrich, probe.reason_names().clone().into());
+    let host = Host::new(&config.enrich, probe.reason_names().clone());
     let ledger = Arc::new(Ledger::default());
     let spool: Arc<dyn Spool> = Arc::new(MemorySpool::new(config.spool.max_bytes, ledger.clone()));
     let mut random = StdRng::from_os_rng();
@@ -106,7 +105,6 @@ pub async fn run(mut config: Config, sources: Sources, file: Option<PathBuf>) ->
         "ring_bytes": config.probe.ring_bytes,
     });
     let pulse = Pulse::default();
-    let books = Arc::<Books>::default();
     let state = AgentState::new(
         reloads,
         probe.counters(),
@@ -122,14 +120,12 @@ pub async fn run(mut config: Config, sources: Sources, file: Option<PathBuf>) ->
         export: exporter.states(),
         site_names: host.site_names(),
         reasons: host.reason_names(),
-        silent: books.clone(),
     }));
-    let state = Arc::new(state.with_metrics(own_telemetry.metrics.registry()).with_silent(books.clone()));
+    let state = Arc::new(state.with_metrics(own_telemetry.metrics.registry()));
     let server = tokio::spawn(serve::serve(listener, state.clone()));
 
     let unexported = (config.export.logs.exporter == SignalExporter::None).then(|| ledger.clone());
-    let mut intake = Intake::new(&config, ledger, host.boundaries(), StdRng::from_rng(&mut random));
-    intake.silent.books = books;
+    let intake = Intake::new(&config, ledger, host.boundaries(), StdRng::from_rng(&mut random));
     let intervals = Intervals {
         flush: config.export.batch_interval,
         totals: Intervals::totals_within(config.dedup.window),

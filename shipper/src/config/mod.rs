@@ -26,7 +26,7 @@ mod ignored;
 mod keys;
 mod load;
 pub mod model;
-mod nearest;
+pub(crate) mod nearest;
 mod read;
 mod severity;
 pub mod show;

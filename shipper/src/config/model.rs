@@ -3,6 +3,7 @@
 use super::endpoint::Endpoint;
 use super::severity::default_policy;
 use crate::filter::Filter;
+use crate::reasons::Class;
 use http::HeaderMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -23,8 +24,8 @@ pub struct Config {
     pub enrich: Enrich,
     /// Whether and how spans are made.
     pub spans: Spans,
-    /// Severity policy, the built-in rules included: the first rule that names a reason wins, and one that none names is
-    /// [`Level::Warn`].
+    /// Severity policy, the built-in rules included: the first rule that names its reason or its class wins, and a drop
+    /// that none names is [`Level::Warn`].
     pub severity: Vec<SeverityRule>,
     /// Where to send.
     pub export: Export,
@@ -61,26 +62,12 @@ pub struct Probe {
     pub ring_bytes: u32,
     /// Most stack frames that are recorded, 1 to 64.
     pub stack_depth: u8,
-    /// How SYNs are seen that the tracepoint does not tell.
-    pub silent: SilentMode,
 }
 
 impl Default for Probe {
     fn default() -> Self {
-        Self { ring_bytes: 4 << 20, stack_depth: 64, silent: SilentMode::default() }
+        Self { ring_bytes: 4 << 20, stack_depth: 64 }
     }
-}
-
-/// `probe.silent`
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum SilentMode {
-    /// One by one where the kernel allows it, else by the counters.
-    #[default]
-    Auto,
-    /// By the namespaces' counters.
-    Netstat,
-    /// Not at all.
-    Off,
 }
 
 /// `[dedup]`
@@ -164,7 +151,9 @@ pub enum SpanEvents {
 pub struct SeverityRule {
     /// Names of drop reasons.
     pub reasons: Vec<String>,
-    /// Their severity.
+    /// Classes of causes.
+    pub classes: Vec<Class>,
+    /// The severity of drops with one of those reasons, or of one of those classes.
     pub level: Level,
 }
 

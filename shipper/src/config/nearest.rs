@@ -7,7 +7,7 @@ const ALIKE: f64 = 0.7;
 const LONGEST: usize = 100;
 
 /// The name of `names` that is most like `given`, else one that ends in the same word: a key in the wrong section.
-pub(super) fn nearest<'n>(given: &str, names: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
+pub(crate) fn nearest<'n>(given: &str, names: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
     if given.len() > LONGEST {
         return None;
     }
@@ -23,7 +23,7 @@ fn last_word(path: &str) -> &str {
 }
 
 /// `; did you mean NAME?`, or nothing.
-pub(super) fn hint(nearest: Option<impl std::fmt::Display>) -> String {
+pub(crate) fn hint(nearest: Option<impl std::fmt::Display>) -> String {
     nearest.map_or_else(String::new, |name| format!("; did you mean `{name}`?"))
 }
 

@@ -1,61 +1,47 @@
 //! The severity policy: the built-in rules, and the reader of `[[severity]]`.
 
+use super::filter::list;
 use super::keys::LEVELS;
 use super::model::{Level, SeverityRule};
 use super::nearest::{hint, nearest};
 use super::read::{Fault, Given, Read, choice, fault};
+use crate::reasons::{Class, canonical};
 use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue};
 
-/// What goes wrong in every healthy network: closed ports that are probed, late duplicates, the rest of a connection
-/// that is over.
-const NOISE: [&str; 13] = [
-    "NO_SOCKET",
-    "OTHERHOST",
-    "QUEUE_PURGE",
-    "SOCKET_CLOSE",
-    "TCP_CLOSE",
-    "TCP_OFOMERGE",
-    "TCP_OLD_ACK",
-    "TCP_OLD_DATA",
-    "TCP_OLD_SEQUENCE",
-    "TCP_RESET",
-    "TCP_RFC7323_PAWS_ACK",
-    "TCP_RFC7323_TW_PAWS",
-    "TCP_TOO_OLD_ACK",
-];
-
-/// A queue or memory that is full.
-const EXHAUSTED: [&str; 15] = [
-    "CPU_BACKLOG",
-    "FQ_BAND_LIMIT",
-    "FQ_FLOW_LIMIT",
-    "FULL_RING",
-    "NEIGH_QUEUEFULL",
-    "NOMEM",
-    "PFMEMALLOC",
-    "PROTO_MEM",
-    "QDISC_DROP",
-    "QDISC_OVERLIMIT",
-    "SOCKET_BACKLOG",
-    "SOCKET_RCVBUFF",
-    "TCP_LISTEN_OVERFLOW",
-    "TCP_OFO_DROP",
-    "TCP_OFO_QUEUE_PRUNE",
-];
-
-/// A packet that was damaged on its way.
-const CORRUPT: [&str; 3] = ["IP_CSUM", "SKB_CSUM", "TCP_CSUM"];
-
-/// The built-in rules, which come after the user's. A reason that no rule names is [`Level::Warn`]. The names are those
-/// of `enum skb_drop_reason` (include/net/dropreason-core.h) without `SKB_DROP_REASON_`; kernels differ in which they have.
+/// The built-in rules, which come after the user's. What no rule names is [`Level::Warn`].
 pub fn default_policy() -> Vec<SeverityRule> {
-    let rule = |reasons: &[&str], level| SeverityRule {
-        reasons: reasons.iter().map(|&reason| reason.to_owned()).collect(),
-        level,
-    };
-    vec![rule(&NOISE, Level::Info), rule(&EXHAUSTED, Level::Error), rule(&CORRUPT, Level::Error)]
+    vec![
+        // What goes wrong in every healthy network.
+        SeverityRule {
+            reasons: names(&["TCP_RESET"]),
+            classes: vec![Class::NoListener, Class::Cleanup, Class::Duplicate, Class::NotForUs],
+            level: Level::Info,
+        },
+        // Queue management that does its work: no queue is full.
+        SeverityRule {
+            reasons: names(&[
+                "DUALPI2_STEP_DROP",
+                "FQ_HORIZON_LIMIT",
+                "QDISC_CONGESTED",
+                "QDISC_HORIZON_LIMIT",
+                "QDISC_L4S_STEP_NON_ECN",
+            ]),
+            classes: Vec::new(),
+            level: Level::Warn,
+        },
+        // A queue, a table or memory that is full; a packet that was damaged.
+        SeverityRule {
+            reasons: names(&["NEIGH_CREATEFAIL", "NEIGH_QUEUEFULL"]),
+            classes: vec![Class::QueueFull, Class::Memory, Class::Qdisc, Class::Checksum],
+            level: Level::Error,
+        },
+    ]
+}
+
+fn names(reasons: &[&str]) -> Vec<String> {
+    reasons.iter().map(|&reason| reason.to_owned()).collect()
 }
 
 /// The rules of `given`, followed by the built-in ones that are not among them.
@@ -99,33 +85,38 @@ fn read_rules(rules: &DeArray) -> Read<Vec<SeverityRule>> {
 
 fn read_rule(rule: &Spanned<DeValue>) -> Read<SeverityRule> {
     let Some(table) = rule.get_ref().as_table() else {
-        return fault("must be a table with `reasons` and `level`".to_owned());
+        return fault("must be a table with `reasons` or `classes`, and `level`".to_owned());
     };
     let mut faults = unknown_keys(table);
-    let mut reasons = None;
-    let mut level = None;
+    let mut rule = (Vec::new(), Vec::new(), None);
     for (name, value) in table {
         let part = format!(".{}", name.get_ref());
         let given = Given::Toml(value.get_ref());
         let outcome = match name.get_ref().as_ref() {
-            "reasons" => read_reasons(given).map(|read| reasons = Some(read)),
-            "level" => choice(given, LEVELS).map(|read| level = Some(read)),
+            "reasons" => read_reasons(given).map(|read| rule.0 = read),
+            "classes" => read_classes(given).map(|read| rule.1 = read),
+            "level" => choice(given, LEVELS).map(|read| rule.2 = Some(read)),
             _ => continue,
         };
         if let Err(wrong) = outcome {
             faults.extend(wrong.into_iter().map(|fault| located(fault, &part, value.span())));
         }
     }
-    for missing in KEYS.into_iter().filter(|key| !table.contains_key(*key)) {
-        faults.push(Fault { part: String::new(), span: None, what: format!("has no `{missing}`") });
-    }
-    match (reasons, level) {
-        (Some(reasons), Some(level)) if faults.is_empty() => Ok(SeverityRule { reasons, level }),
+    faults.extend(missing_keys(table));
+    match rule {
+        (reasons, classes, Some(level)) if faults.is_empty() => Ok(SeverityRule { reasons, classes, level }),
         _ => Err(faults),
     }
 }
 
-const KEYS: [&str; 2] = ["reasons", "level"];
+const KEYS: [&str; 3] = ["reasons", "classes", "level"];
+
+fn missing_keys(table: &DeTable) -> Vec<Fault> {
+    let missing = |what: &str| Fault { part: String::new(), span: None, what: format!("has no {what}") };
+    let names_nothing = !table.contains_key("reasons") && !table.contains_key("classes");
+    let no_level = (!table.contains_key("level")).then(|| missing("`level`"));
+    names_nothing.then(|| missing("`reasons` and no `classes`")).into_iter().chain(no_level).collect()
+}
 
 fn unknown_keys(table: &DeTable) -> Vec<Fault> {
     let unknown = table.keys().filter(|name| !KEYS.contains(&name.get_ref().as_ref()));
@@ -151,13 +142,21 @@ fn read_reasons(given: Given) -> Read<Vec<String>> {
     let well_formed =
         |name: &&str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
     match names {
-        Some(names) if !names.is_empty() && names.iter().all(well_formed) => Ok(names
-            .into_iter()
-            .map(str::to_ascii_uppercase)
-            .map(|name| name.strip_prefix("SKB_DROP_REASON_").map_or(name.clone(), str::to_owned))
-            .collect()),
+        Some(names) if !names.is_empty() && names.iter().all(well_formed) => {
+            Ok(names.into_iter().map(canonical).collect())
+        }
         _ => fault("must be names of drop reasons such as [\"NO_SOCKET\", \"TCP_RESET\"]".to_owned()),
     }
+}
+
+/// Classes of the closed list that records carry.
+fn read_classes(given: Given) -> Read<Vec<Class>> {
+    let classes = list(given, Class::ALL.len(), |name| {
+        let name = name.to_ascii_lowercase();
+        let names = Class::ALL.iter().map(|class| class.name());
+        Class::named(&name).ok_or_else(|| format!("is no class: {name:?}{}", hint(nearest(&name, names))))
+    })?;
+    if classes.is_empty() { fault("must name a class such as \"netfilter\"".to_owned()) } else { Ok(classes) }
 }
 
 #[cfg(test)]
@@ -165,24 +164,51 @@ fn read_reasons(given: Given) -> Read<Vec<String>> {
 mod tests {
     use super::*;
 
-    fn rule(reasons: &[&str], level: Level) -> SeverityRule {
-        SeverityRule { reasons: reasons.iter().map(|&name| name.to_owned()).collect(), level }
+    fn faults(text: &str) -> Vec<(String, String)> {
+        let faults = policy(Given::Text(text)).unwrap_err();
+        faults.into_iter().map(|fault| (fault.part, fault.what)).collect()
     }
 
     #[test]
     fn the_user_s_rules_come_before_the_built_in_ones() {
-        let given = Given::Text(r#"[{ reasons = ["skb_drop_reason_no_socket", "X"], level = "error" }]"#);
+        let given = Given::Text(
+            r#"[{ reasons = ["skb_drop_reason_no_socket", "X"], level = "error" }, { classes = ["netfilter"], level = "info" }]"#,
+        );
         let policy = policy(given).unwrap();
-        assert_eq!(policy[0], rule(&["NO_SOCKET", "X"], Level::Error));
-        assert_eq!(policy[1..], default_policy());
+        let first =
+            SeverityRule { reasons: names(&["NO_SOCKET", "X"]), classes: Vec::new(), level: Level::Error };
+        let second =
+            SeverityRule { reasons: Vec::new(), classes: vec![Class::Netfilter], level: Level::Info };
+        assert_eq!(policy[..2], [first, second]);
+        assert_eq!(policy[2..], default_policy());
     }
 
     #[test]
-    fn no_built_in_rule_names_a_reason_of_another() {
-        let mut reasons: Vec<_> = default_policy().into_iter().flat_map(|rule| rule.reasons).collect();
-        let all = reasons.len();
+    fn a_misspelt_class_gets_a_hint() {
+        let found = faults(r#"[{ classes = ["netfilter", "queue_ful"], level = "info" }]"#);
+        let what = "is no class: \"queue_ful\"; did you mean `queue_full`?";
+        assert_eq!(found, [("[0].classes[1]".to_owned(), what.to_owned())]);
+    }
+
+    #[test]
+    fn a_rule_must_name_something() {
+        let found = faults(r#"[{ level = "info" }, { classes = [], level = "info" }]"#);
+        let nothing = ("[0]".to_owned(), "has no `reasons` and no `classes`".to_owned());
+        let empty = ("[1].classes".to_owned(), "must name a class such as \"netfilter\"".to_owned());
+        assert_eq!(found, [nothing, empty]);
+    }
+
+    #[test]
+    fn no_built_in_rule_names_a_reason_or_a_class_of_another() {
+        let rules = default_policy();
+        let mut reasons: Vec<_> = rules.iter().flat_map(|rule| &rule.reasons).collect();
+        let mut classes: Vec<_> = rules.iter().flat_map(|rule| &rule.classes).collect();
+        let all = (reasons.len(), classes.len());
         reasons.sort();
         reasons.dedup();
-        assert_eq!(reasons.len(), all);
+        classes.sort();
+        classes.dedup();
+        assert_eq!((reasons.len(), classes.len()), all);
+        assert!(reasons.into_iter().all(|reason| crate::reasons::find(reason).is_some()));
     }
 }

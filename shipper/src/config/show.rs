@@ -175,11 +175,13 @@ fn rules(rules: &[SeverityRule]) -> Value {
         Level::Error => "error",
     };
     let rule = |rule: &SeverityRule| {
-        let reasons = rule.reasons.iter().map(|reason| Value::from(reason.as_str())).collect();
-        Table::from_iter([
-            ("reasons".to_owned(), Value::Array(reasons)),
-            ("level".to_owned(), Value::from(level(rule.level))),
-        ])
+        let reasons: Vec<_> = rule.reasons.iter().map(|reason| Value::from(reason.as_str())).collect();
+        let classes: Vec<_> = rule.classes.iter().map(|class| Value::from(class.name())).collect();
+        let lists = [("reasons", reasons), ("classes", classes)].into_iter();
+        let lists = lists.filter(|(_, list)| !list.is_empty());
+        let mut table: Table = lists.map(|(key, list)| (key.to_owned(), Value::Array(list))).collect();
+        table.insert("level".to_owned(), Value::from(level(rule.level)));
+        table
     };
     Value::Array(rules.iter().map(|one| Value::Table(rule(one))).collect())
 }
@@ -320,7 +322,7 @@ mod tests {
         let file = "[[severity]]\nreasons = [\"NO_SOCKET\"]\nlevel = \"error\"\n";
         let sources = sources(Some(file), &[], &[]);
         let (rules, origin) = shown(&sources, "severity");
-        let first = "[{ level = \"error\", reasons = [\"NO_SOCKET\"] }, { level = \"info\"";
+        let first = "[{ level = \"error\", reasons = [\"NO_SOCKET\"] }, { classes = [\"no_listener\"";
         assert!(rules.starts_with(first), "{rules}");
         assert_eq!(origin, "/etc/my.toml:1, then the built-in rules");
         assert_eq!(reload(&sources), load(&sources).unwrap());

@@ -7,6 +7,7 @@ use rand::SeedableRng;
 
 fn suppressed(count: u64) -> SuppressedReport {
     SuppressedReport {
+        class: None,
         reason: None,
         reason_code: None,
         site: None,

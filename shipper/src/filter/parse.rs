@@ -2,6 +2,7 @@
 
 use super::Namespace;
 use crate::packet_drop::Direction;
+use crate::reasons::canonical;
 use ipnet::{IpNet, Ipv4Net};
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
@@ -55,10 +56,9 @@ fn unmapped(prefix: IpNet) -> IpNet {
 /// # Errors
 /// What it must be.
 pub fn reason(text: &str) -> Result<String, String> {
-    let upper = text.to_ascii_uppercase();
-    let name = upper.strip_prefix("SKB_DROP_REASON_").unwrap_or(&upper);
+    let name = canonical(text);
     if !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
-        Ok(name.to_owned())
+        Ok(name)
     } else {
         Err(wrong(text, "the name of a drop reason such as \"NO_SOCKET\""))
     }

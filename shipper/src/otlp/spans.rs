@@ -57,7 +57,7 @@ fn add_events(span: &mut Span, flows: &[FlowReport], policy: &Policy) {
 }
 
 fn flow_event(flow: &FlowReport, policy: &Policy) -> Event {
-    let level = policy.level(flow.facts.reason.as_deref());
+    let level = policy.level(flow.facts.reason.as_deref(), flow.facts.class);
     let mut attributes = Attributes::default();
     describe(&mut attributes, &Drops::from(flow), level, &TallyNames::EVENT);
     Event {

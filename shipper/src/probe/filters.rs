@@ -2,10 +2,10 @@
 
 use super::{ProbeError, take_map};
 use crate::filter::{
-    Criteria, Facts, Filter, FilterReport, MOST_NAMESPACES, MOST_PREFIXES, MOST_REASONS, Names, Rules,
-    namespaces,
+    Criteria, Filter, FilterReport, MOST_NAMESPACES, MOST_PREFIXES, MOST_REASONS, Names, Rules, namespaces,
 };
 use crate::packet_drop::Direction;
+use crate::reasons::names::ReasonNames;
 use crate::wire::filter::{
     List, PREFIXES, TcpDropFilterPorts, TcpDropFilterPrefix, TcpDropFilterSet, TcpDropFilterValue, VALUES,
     kind,
@@ -14,7 +14,6 @@ use aya::Ebpf;
 use aya::maps::lpm_trie::{Key, LpmTrie};
 use aya::maps::{Array, HashMap, MapData, MapError};
 use ipnet::IpNet;
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -30,9 +29,8 @@ const _: () = assert!(MOST_NAMESPACES + MOST_REASONS <= VALUES && MOST_PREFIXES 
 #[derive(Clone)]
 pub struct Filters {
     maps: Arc<Mutex<Maps>>,
-    reasons: Arc<BTreeMap<u32, String>>,
+    reasons: ReasonNames,
     agent_netns: u32,
-    rules: Arc<Mutex<Rules>>,
 }
 
 struct Maps {
@@ -63,11 +61,7 @@ unsafe impl aya::Pod for TcpDropFilterValue {}
 unsafe impl aya::Pod for TcpDropFilterPrefix {}
 
 impl Filters {
-    pub(super) fn new(
-        ebpf: &mut Ebpf,
-        reasons: Arc<BTreeMap<u32, String>>,
-        agent_netns: u32,
-    ) -> Result<Self, ProbeError> {
+    pub(super) fn new(ebpf: &mut Ebpf, reasons: ReasonNames, agent_netns: u32) -> Result<Self, ProbeError> {
         let maps = Maps {
             active: Array::try_from(take_map(ebpf, "filter_active")?)?,
             sets: Array::try_from(take_map(ebpf, "filter_sets")?)?,
@@ -76,7 +70,7 @@ impl Filters {
             prefixes: LpmTrie::try_from(take_map(ebpf, "filter_prefixes")?)?,
             in_use: Entries::default(),
         };
-        Ok(Self { maps: Arc::new(Mutex::new(maps)), reasons, agent_netns, rules: Arc::default() })
+        Ok(Self { maps: Arc::new(Mutex::new(maps)), reasons, agent_netns })
     }
 
     /// From here on, the program lets only those drops pass that `filter` wants.
@@ -84,17 +78,11 @@ impl Filters {
     /// # Errors
     /// If a namespace is not known or the kernel refuses an entry; then the filter stays as it was.
     pub fn set(&self, filter: &Filter) -> Result<FilterReport, ProbeError> {
-        let names =
-            Names { own_netns: self.agent_netns, host_netns: namespaces::host, reasons: &self.reasons };
+        let reasons = &self.reasons.all();
+        let names = Names { own_netns: self.agent_netns, host_netns: namespaces::host, reasons };
         let (rules, report) = filter.resolve(&names)?;
         self.maps.lock().unwrap_or_else(PoisonError::into_inner).change(&rules)?;
-        *self.rules.lock().unwrap_or_else(PoisonError::into_inner) = rules;
         Ok(report)
-    }
-
-    /// Whether the filter wants a drop that the program did not judge.
-    pub fn wants(&self, facts: &Facts) -> bool {
-        self.rules.lock().unwrap_or_else(PoisonError::into_inner).wants(facts)
     }
 }
 

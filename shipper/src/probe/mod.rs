@@ -8,7 +8,6 @@ mod counters;
 mod error;
 mod filters;
 mod own_ports;
-mod refused_syn;
 mod ring;
 mod variant;
 
@@ -16,14 +15,13 @@ pub use counters::{Counters, SiteCount};
 pub use error::ProbeError;
 pub use filters::Filters;
 pub use own_ports::OwnPorts;
-pub use refused_syn::{Namespaces, ProcessNamespace, RefusalCounts};
 pub use ring::Ring;
 pub use variant::Capabilities;
 
-use crate::btf::{self, Btf};
+use crate::btf::Btf;
 use crate::config::model;
 use crate::filter::{Filter, FilterReport};
-use crate::silent::SilentSource;
+use crate::reasons::names::ReasonNames;
 use crate::stack;
 use aya::maps::{MapData, RingBuf};
 use aya::programs::{
@@ -31,9 +29,7 @@ use aya::programs::{
 };
 use aya::{Ebpf, EbpfLoader};
 use error::Step;
-use refused_syn::Silent;
 use rustix::thread::{MembarrierCommand, membarrier};
-use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::os::fd::{AsFd, OwnedFd};
@@ -45,9 +41,6 @@ static OBJECT: &[u8] =
     aya::include_bytes_aligned!(concat!(env!("CARGO_MANIFEST_DIR"), "/../bpf/tcp_drop.bpf.o"));
 
 const TRACEPOINT: &str = "kfree_skb";
-
-/// Decides on each SYN, and refuses it without a word at the tracepoint (net/ipv4/tcp_input.c).
-pub const REFUSING_FUNCTION: &str = "tcp_conn_request";
 
 /// Frees past the tracepoint on kernels without reasons.
 const DROP_FUNCTION: &str = "tcp_drop";
@@ -71,9 +64,7 @@ pub struct Probe {
     counters: Counters,
     own_ports: OwnPorts,
     filters: Filters,
-    reason_names: Arc<BTreeMap<u32, String>>,
-    silent: Silent,
-    btf: aya::Btf,
+    reason_names: ReasonNames,
 }
 
 impl Probe {
@@ -91,12 +82,12 @@ impl Probe {
     /// As [`load`](Self::load).
     pub fn load_serving(settings: &model::Probe, status: Option<SocketAddr>) -> Result<Self, ProbeError> {
         let (status_port, status_ip_version, status_address) = status_globals(status);
-        let kernel_btf = Btf::of_kernel().map_err(ProbeError::Btf)?;
+        let kernel_btf = Arc::new(Btf::of_kernel().map_err(ProbeError::Btf)?);
         let variant = kernel_btf
             .parameter_count(&format!("btf_trace_{TRACEPOINT}"))
             .and_then(Variant::for_parameters)
             .ok_or_else(ProbeError::too_old)?;
-        let reason_names = Arc::new(btf::reason_names(&kernel_btf));
+        let reason_names = ReasonNames::of_kernel(&kernel_btf);
         drop(kernel_btf);
 
         let aya_btf = aya::Btf::from_sys_fs().map_err(|error| ProbeError::of_load(error.into(), settings))?;
@@ -131,9 +122,6 @@ impl Probe {
             }
         }
 
-        let silent = Silent::load(settings.silent, &aya_btf);
-        capabilities.refused_syns = silent.source();
-
         let ledger = take_map(&mut ebpf, "ledger")?;
         let sites = take_map(&mut ebpf, "sites")?;
         Ok(Self {
@@ -146,8 +134,6 @@ impl Probe {
             own_ports: OwnPorts::new(take_map(&mut ebpf, "own_ports")?, agent_netns)?,
             filters: Filters::new(&mut ebpf, reason_names.clone(), agent_netns)?,
             reason_names,
-            silent,
-            btf: aya_btf,
             ebpf,
         })
     }
@@ -165,43 +151,7 @@ impl Probe {
             let attached = function_program(&mut self.ebpf)?.attach();
             self.function_link = Some(attached.map_err(|error| ProbeError::of_program(error, Step::Attach))?);
         }
-        self.silent.attach(&self.btf);
         Ok(())
-    }
-
-    /// How SYNs are seen that the tracepoint does not tell. Known for sure once the probe is attached.
-    pub fn silent_source(&self) -> SilentSource {
-        self.silent.source()
-    }
-
-    /// The events of refused SYNs, once; `None` where none are sent.
-    ///
-    /// # Errors
-    /// If the ring cannot be polled.
-    ///
-    /// # Panics
-    /// Outside of a tokio runtime with I/O.
-    pub fn take_silent_ring(&mut self) -> Result<Option<Ring>, ProbeError> {
-        match &mut self.silent {
-            Silent::Programs(programs) => programs.take_ring().map_err(ProbeError::FileDescriptor),
-            Silent::Counters(_) | Silent::Off => Ok(None),
-        }
-    }
-
-    /// The counts of refused SYNs, where each is seen.
-    pub fn refusal_counts(&self) -> Option<RefusalCounts> {
-        match &self.silent {
-            Silent::Programs(programs) => Some(programs.counts()),
-            Silent::Counters(_) | Silent::Off => None,
-        }
-    }
-
-    /// The network namespaces whose counters have to be read, once; `None` where refused SYNs are seen, or not wanted.
-    pub fn take_namespaces(&mut self) -> Option<Namespaces> {
-        match &mut self.silent {
-            Silent::Counters(namespaces) => namespaces.take(),
-            Silent::Programs(_) | Silent::Off => None,
-        }
     }
 
     /// Detaches the program: once it returns, no event is under way. Ring and counters stay readable.
@@ -209,7 +159,6 @@ impl Probe {
     /// # Errors
     /// If the kernel refuses.
     pub fn detach(&mut self) -> Result<(), ProbeError> {
-        self.silent.detach();
         if let Some(link) = self.function_link.take() {
             let detached = function_program(&mut self.ebpf)?.detach(link);
             detached.map_err(|error| ProbeError::of_program(error, Step::Detach))?;
@@ -269,8 +218,8 @@ impl Probe {
         !self.variant.has_reason && self.capabilities.socket_drops
     }
 
-    /// This kernel's drop reasons, by number: see [`btf::reason_names`].
-    pub fn reason_names(&self) -> &BTreeMap<u32, String> {
+    /// This kernel's drop reasons, by number.
+    pub fn reason_names(&self) -> &ReasonNames {
         &self.reason_names
     }
 }

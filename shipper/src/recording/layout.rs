@@ -58,10 +58,6 @@ impl Layout {
             destination,
             comm,
             interface_name,
-            listener_backlog,
-            listener_backlog_max,
-            listener_syn_backlog,
-            silent,
         );
         Self {
             size: size_of::<TcpDropEvent>(),

@@ -1,11 +1,11 @@
 //! [`Recorder`]: writes a recording, line by line.
 
 use super::format::{Address, Bytes, Clock, End, Header, Line, Site};
-use crate::enrich::reason::ReasonNames;
 use crate::enrich::symbols::SymbolSource;
 use crate::ledger::KernelCounts;
 use crate::packet_drop::BootTime;
 use crate::probe::SiteCount;
+use crate::reasons::names::ReasonNames;
 use crate::stack::Boundaries;
 use crate::wire;
 use std::collections::HashSet;

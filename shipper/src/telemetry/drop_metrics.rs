@@ -2,10 +2,10 @@
 //! that a drop costs nothing here.
 
 use super::Observed;
-use crate::enrich::reason::ReasonNames;
 use crate::enrich::site_names::SiteNames;
 use crate::otlp::semconv;
 use crate::probe::SiteCount;
+use crate::reasons::names::ReasonNames;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{AsyncInstrument, Meter};
 use std::collections::BTreeMap;

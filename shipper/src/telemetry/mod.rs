@@ -4,15 +4,13 @@ mod drop_metrics;
 pub(crate) mod ledger_metrics;
 mod logs;
 pub mod metrics;
-mod own_exporter;
+pub mod own_exporter;
 mod process;
 mod repeats;
-mod silent_metrics;
 
 pub use logs::{set_level, start};
 
 use crate::config::Config;
-use crate::enrich::reason::ReasonNames;
 use crate::enrich::site_names::SiteNames;
 use crate::export::connector::OwnPortRegistry;
 use crate::export::route::{Route, RouteError};
@@ -20,7 +18,7 @@ use crate::export::send::ExportStates;
 use crate::export::service::Service;
 use crate::ledger::{Ledger, Snapshot};
 use crate::probe::Counters;
-use crate::silent::books::Books;
+use crate::reasons::names::ReasonNames;
 use crate::state::live_slack;
 use logs::OtlpLogs;
 use metrics::{MetricsError, OwnMetrics};
@@ -42,8 +40,6 @@ pub struct Observed {
     pub site_names: SiteNames,
     /// Names of drop reasons.
     pub reasons: ReasonNames,
-    /// Drops that the tracepoint does not tell.
-    pub silent: Arc<Books>,
 }
 
 impl Observed {

@@ -5,6 +5,7 @@ mod differences;
 #[allow(dead_code)]
 #[path = "../export_receiver/mod.rs"]
 mod export_receiver;
+mod metrics;
 #[allow(dead_code)]
 #[path = "../golden/reports.rs"]
 mod reports;
@@ -22,11 +23,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tcpdrop_otel::config::model::{Compression, Export, Level, Protocol, SeverityRule, SpanEvents};
-use tcpdrop_otel::export::Signal;
 use tcpdrop_otel::export::answer::Answer;
 use tcpdrop_otel::export::connector::NoRegistry;
 use tcpdrop_otel::export::route::Route;
 use tcpdrop_otel::export::send::Transport;
+use tcpdrop_otel::export::service::Service;
 use tcpdrop_otel::export::transport::OtlpTransport;
 use tcpdrop_otel::otlp::encode::{Exported, encode};
 use tcpdrop_otel::otlp::resource::{HostView, observed_host};
@@ -69,10 +70,12 @@ impl Collector {
         let settings = format!(
             "receivers: {{otlp: {{protocols: {{http: {{endpoint: '{http}'}}, grpc: {{endpoint: '{grpc}'}}}}}}}}\n\
              exporters:\n  file/logs: {{path: {output}/logs.json, flush_interval: 20ms}}\n  \
-             file/traces: {{path: {output}/traces.json, flush_interval: 20ms}}\n\
+             file/traces: {{path: {output}/traces.json, flush_interval: 20ms}}\n  \
+             file/metrics: {{path: {output}/metrics.json, flush_interval: 20ms}}\n\
              service:\n  telemetry: {{metrics: {{level: none}}}}\n  pipelines:\n    \
              logs: {{receivers: [otlp], exporters: [file/logs]}}\n    \
-             traces: {{receivers: [otlp], exporters: [file/traces]}}\n"
+             traces: {{receivers: [otlp], exporters: [file/traces]}}\n    \
+             metrics: {{receivers: [otlp], exporters: [file/metrics]}}\n"
         );
         std::fs::write(&config, settings).unwrap();
         let log = std::fs::File::create(folder.path().join("collector.log")).unwrap();
@@ -81,6 +84,14 @@ impl Collector {
         let collector = Self { _process: process, http, grpc, folder };
         collector.file_has("collector.log", |text| text.contains("Everything is ready")).await;
         Some(collector)
+    }
+
+    /// Our way to it.
+    fn route(&self, protocol: Protocol, compression: Compression, service: impl Into<Service>) -> Route {
+        let address = if protocol == Protocol::Grpc { self.grpc } else { self.http };
+        let endpoint = Some(format!("http://{address}").parse().unwrap());
+        let export = Export { protocol, compression, endpoint, ..Export::default() };
+        Route::of(&export, service).unwrap().unwrap()
     }
 
     /// The text of a file, once it is as it should be; bounded, so that a failure ends.
@@ -100,9 +111,9 @@ impl Collector {
     }
 
     /// What the Collector wrote about the `number`th request of a signal, from 1.
-    async fn received(&self, signal: Signal, number: usize) -> Value {
+    async fn received(&self, service: Service, number: usize) -> Value {
         let text =
-            self.file_has(&format!("{signal}.json"), |text| text.matches('\n').count() >= number).await;
+            self.file_has(&format!("{service}.json"), |text| text.matches('\n').count() >= number).await;
         let mut document = serde_json::from_str(text.lines().nth(number - 1).unwrap()).unwrap();
         sort_resource_attributes(&mut document);
         document
@@ -110,7 +121,11 @@ impl Collector {
 }
 
 fn policy() -> Policy {
-    Policy::new(&[SeverityRule { reasons: vec!["NO_SOCKET".to_owned()], level: Level::Info }])
+    Policy::new(&[SeverityRule {
+        reasons: vec!["NO_SOCKET".to_owned()],
+        classes: Vec::new(),
+        level: Level::Info,
+    }])
 }
 
 fn log_records() -> Vec<LogRecord> {
@@ -132,11 +147,8 @@ async fn send<T: Exported>(
     resource: &Arc<Resource>,
     messages: Vec<T>,
 ) {
-    let address = if protocol == Protocol::Grpc { collector.grpc } else { collector.http };
-    let endpoint = Some(format!("http://{address}").parse().unwrap());
-    let export = Export { protocol, compression, endpoint, ..Export::default() };
-    let route = Route::of(&export, T::SIGNAL).unwrap().unwrap();
-    let transport = OtlpTransport::new(route, Arc::new(NoRegistry));
+    let transport =
+        OtlpTransport::new(collector.route(protocol, compression, T::SIGNAL), Arc::new(NoRegistry));
     for message in messages {
         let entry = Entry { message, contents: Default::default() };
         for request in encode(vec![(Arc::clone(resource), entry)]) {
@@ -144,6 +156,14 @@ async fn send<T: Exported>(
             assert_eq!(answer, Answer::Accepted { rejected: 0, message: None }, "{protocol:?}");
         }
     }
+}
+
+/// Each protocol, with gzip and without.
+fn ways() -> Vec<(Protocol, Compression)> {
+    [Protocol::Grpc, Protocol::HttpProtobuf, Protocol::HttpJson]
+        .into_iter()
+        .flat_map(|protocol| [(protocol, Compression::Gzip), (protocol, Compression::None)])
+        .collect()
 }
 
 fn allowed(difference: &Difference) -> bool {
@@ -158,9 +178,11 @@ async fn what_arrives_is_what_the_sdk_s_exporters_send_but_for_the_listed_differ
     let resource = Arc::new(observed_host(&HostView::default(), Some("shop"), &BTreeMap::new()));
     let (records, span) = (log_records(), span());
 
+    let http = format!("http://{}", collector.http);
     let sdk = [
         sdk::Exporters::grpc(&format!("http://{}", collector.grpc), &resource),
-        sdk::Exporters::http(&format!("http://{}", collector.http), &resource),
+        sdk::Exporters::http(opentelemetry_otlp::Protocol::HttpBinary, &http, &resource),
+        sdk::Exporters::http(opentelemetry_otlp::Protocol::HttpJson, &http, &resource),
     ];
     for exporters in &sdk {
         for record in &records {
@@ -168,10 +190,7 @@ async fn what_arrives_is_what_the_sdk_s_exporters_send_but_for_the_listed_differ
         }
         exporters.send_span(&span).await;
     }
-    let ways = [Protocol::Grpc, Protocol::HttpProtobuf, Protocol::HttpJson]
-        .into_iter()
-        .flat_map(|protocol| [(protocol, Compression::Gzip), (protocol, Compression::None)]);
-    let ways: Vec<_> = ways.collect();
+    let ways = ways();
     for (protocol, compression) in &ways {
         send(&collector, *protocol, *compression, &resource, records.clone()).await;
         send(&collector, *protocol, *compression, &resource, vec![span.clone()]).await;
@@ -182,10 +201,10 @@ async fn what_arrives_is_what_the_sdk_s_exporters_send_but_for_the_listed_differ
         for our_way in 0..ways.len() {
             let number = |way: usize, requests: usize, index: usize| way * requests + index + 1;
             for index in 0..records.len() {
-                let of = |way| collector.received(Signal::Logs, number(way, records.len(), index));
+                let of = |way| collector.received(Service::Logs, number(way, records.len(), index));
                 found.extend(between(&of(sdk.len() + our_way).await, &of(their_way).await));
             }
-            let of = |way| collector.received(Signal::Traces, number(way, 1, 0));
+            let of = |way| collector.received(Service::Traces, number(way, 1, 0));
             found.extend(between(&of(sdk.len() + our_way).await, &of(their_way).await));
         }
     }

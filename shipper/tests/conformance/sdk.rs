@@ -28,13 +28,13 @@ impl Exporters {
         Self { logs: logs.build().unwrap(), spans: spans.build().unwrap() }.of(resource)
     }
 
-    pub(crate) fn http(endpoint: &str, resource: &ProtoResource) -> Self {
+    pub(crate) fn http(protocol: Protocol, endpoint: &str, resource: &ProtoResource) -> Self {
         let to = |path| format!("{endpoint}/v1/{path}");
         let logs = LogExporter::builder().with_http().with_endpoint(to("logs"));
         let spans = SpanExporter::builder().with_http().with_endpoint(to("traces"));
         Self {
-            logs: logs.with_protocol(Protocol::HttpBinary).build().unwrap(),
-            spans: spans.with_protocol(Protocol::HttpBinary).build().unwrap(),
+            logs: logs.with_protocol(protocol).build().unwrap(),
+            spans: spans.with_protocol(protocol).build().unwrap(),
         }
         .of(resource)
     }

@@ -16,5 +16,4 @@ mod own_traffic;
 mod protocols;
 mod service_unit;
 mod shutdown;
-mod silent;
 mod watch;

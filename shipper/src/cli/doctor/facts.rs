@@ -4,9 +4,10 @@ use crate::btf::Btf;
 use crate::config::model;
 use crate::enrich::clock::{WallClock, boot_now};
 use crate::probe::{Probe, ProbeError};
-use crate::silent::SilentSource;
+use crate::reasons::names::ReasonNames;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// What the host says about what the agent needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,8 +56,8 @@ pub(super) struct BtfFacts {
 /// What came of loading the probe.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) enum LoadFacts {
-    /// It loaded: this program, and how refused SYNs are seen.
-    Loaded(&'static str, SilentSource),
+    /// It loaded: this program.
+    Loaded(&'static str),
     /// The process lacks the rights.
     #[default]
     NoRights,
@@ -84,9 +85,9 @@ impl HostFacts {
             binary: std::env::current_exe().unwrap_or_else(|_| "tcpdrop-otel".into()),
             kernel: crate::cli::kernel_release(),
             capabilities: status_mask(&fs::read_to_string("/proc/thread-self/status").unwrap_or_default()),
-            btf: Btf::of_kernel().map(|btf| BtfFacts::of(&btf)).map_err(|error| error.to_string()),
+            btf: Btf::of_kernel().map(|btf| BtfFacts::of(&Arc::new(btf))).map_err(|error| error.to_string()),
             load: match Probe::load(settings) {
-                Ok(probe) => LoadFacts::Loaded(probe.program_name(), probe.silent_source()),
+                Ok(probe) => LoadFacts::Loaded(probe.program_name()),
                 Err(ProbeError::NoRights) => LoadFacts::NoRights,
                 Err(error) => LoadFacts::Failed(error.to_string()),
             },
@@ -104,10 +105,11 @@ impl HostFacts {
 }
 
 impl BtfFacts {
-    fn of(btf: &Btf) -> Self {
+    fn of(btf: &Arc<Btf>) -> Self {
+        let reasons = ReasonNames::of_kernel(btf).all().len();
         Self {
             tracepoint_parameters: btf.parameter_count("btf_trace_kfree_skb"),
-            reasons: crate::btf::reason_names(btf).len(),
+            reasons,
             has_task_file_iterator: btf.struct_size("bpf_iter__task_file").is_some(),
         }
     }

@@ -1,0 +1,160 @@
+//! Classes that drop sites imply, for drops whose reason says nothing and for kernels without reasons (before 5.17).
+//!
+//! Only functions are listed whose drops are, where no reason is given, of one kind; a function with several
+//! (`tcp_data_queue`: old data, full buffers, closed windows) implies nothing. From the kernel's sources, 5.10 to 7.0.
+
+use super::Class;
+use crate::packet_drop::{PacketDrop, SocketKind};
+
+/// Functions, and what their drops are about. A trailing `*` stands for any rest of a name.
+const SITES: &[(Class, &[&str])] = &[
+    (
+        Class::Cleanup,
+        &[
+            "inet_csk_destroy_sock",
+            "inet_csk_listen_stop",
+            "inet_sock_destruct",
+            "sk_stream_kill_queues",
+            "skb_queue_purge*",
+            "skb_rbtree_purge",
+            "tcp_close",
+            "tcp_disconnect",
+            "tcp_done*",
+            "tcp_write_queue_purge",
+            "__tcp_close",
+        ],
+    ),
+    (Class::TcpState, &["tcp_rcv_state_process", "tcp_rcv_synsent_state_process", "tcp_validate_incoming"]),
+    (Class::QueueFull, &["enqueue_to_backlog", "tcp_add_backlog", "tcp_prune_ofo_queue"]),
+    (
+        Class::Qdisc,
+        &[
+            "__dev_xmit_skb",
+            "codel_*",
+            "fq_codel_*",
+            "fq_dequeue",
+            "fq_enqueue",
+            "htb_*",
+            "netem_*",
+            "pfifo_*",
+            "pie_*",
+            "red_*",
+            "sfq_*",
+            "tbf_*",
+        ],
+    ),
+    (
+        Class::Fragment,
+        &["inet_frag_*", "inet_frags_*", "ip6_frag_*", "ip_defrag", "ip_expire", "ipv6_frag_rcv"],
+    ),
+    (Class::Netfilter, &["ip6t_*", "ipt_*", "nf_*", "nfqnl_*", "nft_*", "xt_*"]),
+    (
+        Class::Policy,
+        &[
+            "bpf_prog_run_generic_xdp",
+            "do_xdp_generic",
+            "netif_receive_generic_xdp",
+            "sk_filter_trim_cap",
+            "tcf_*",
+            "veth_xdp_rcv_skb",
+        ],
+    ),
+    (Class::Security, &["tcp_inbound_*", "tcp_v4_inbound_*", "tcp_v6_inbound_*", "xfrm*", "__xfrm*"]),
+    (
+        Class::Routing,
+        &[
+            "__ip_queue_xmit",
+            "dst_discard",
+            "dst_discard_out",
+            "inet6_csk_xmit",
+            "ip6_dst_lookup_*",
+            "ip6_forward",
+            "ip6_pkt_*",
+            "ip_error",
+            "ip_forward",
+            "ip_queue_xmit",
+            "ip_rcv_finish_core",
+            "ip_route_*",
+        ],
+    ),
+    (
+        Class::Neighbour,
+        &[
+            "__neigh_event_send",
+            "arp_error_report",
+            "ip6_finish_output2",
+            "ip_finish_output2",
+            "ndisc_error_report",
+            "neigh_*",
+        ],
+    ),
+    (Class::Device, &["br_*", "macvlan_*", "tun_net_xmit", "vxlan_*", "ip_tunnel_*", "ip6_tnl_*", "bond_*"]),
+];
+
+/// What a drop at the function `site` is about; `packet` is one of those that it dropped, where there is one.
+pub(super) fn class(site: &str, packet: Option<&PacketDrop>) -> Option<Class> {
+    // Compilers split functions and name the parts: tcp_v4_rcv.cold, neigh_event_ns.isra.0.
+    let site = site.split('.').next().unwrap_or(site);
+    receive_function(site, packet).or_else(|| {
+        let fits = |pattern: &&str| match pattern.strip_suffix('*') {
+            Some(beginning) => site.starts_with(beginning),
+            None => site == *pattern,
+        };
+        SITES.iter().find(|(_, sites)| sites.iter().any(fits)).map(|&(class, _)| class)
+    })
+}
+
+/// The receive functions of TCP drop for many causes; the packet tells two of them apart.
+fn receive_function(site: &str, packet: Option<&PacketDrop>) -> Option<Class> {
+    let packet = packet.filter(|_| matches!(site, "tcp_v4_rcv" | "tcp_v6_rcv"))?;
+    match packet.socket {
+        Some(socket) if socket.kind == SocketKind::TimeWait => Some(Class::Cleanup),
+        // The addresses are there, so the packet was whole so far: the TCP header is cut.
+        None if packet.tcp.is_none() && packet.flow.is_some() => Some(Class::Malformed),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::packet_drop::{Flow, Socket, TcpState};
+    use crate::wire::{TcpDropEvent, decode};
+    use zerocopy::IntoBytes;
+
+    #[test]
+    fn a_function_implies_its_class_with_any_suffix_of_the_compiler() {
+        assert_eq!(class("ndisc_error_report", None), Some(Class::Neighbour));
+        assert_eq!(class("ip6_pkt_drop.isra.0", None), Some(Class::Routing));
+        assert_eq!(class("nf_hook_slow", None), Some(Class::Netfilter));
+        assert_eq!(class("tcp_data_queue", None), None);
+        assert_eq!(class("", None), None);
+    }
+
+    #[test]
+    fn at_a_receive_function_the_packet_tells() {
+        let mut packet = decode(TcpDropEvent::default().as_bytes()).unwrap();
+        assert_eq!(class("tcp_v4_rcv", Some(&packet)), None, "nothing is known");
+        let flow = Flow { source: [10, 0, 0, 1].into(), destination: [10, 0, 0, 2].into(), ports: None };
+        packet.flow = Some(flow);
+        assert_eq!(class("tcp_v4_rcv", Some(&packet)), Some(Class::Malformed));
+        let (kind, state) = (SocketKind::TimeWait, TcpState::TimeWait);
+        packet.socket = Some(Socket { kind, state, cookie: None, cgroup_id: None });
+        assert_eq!(class("tcp_v6_rcv", Some(&packet)), Some(Class::Cleanup));
+        assert_eq!(class("tcp_v4_rcv", None), None);
+    }
+
+    #[test]
+    fn no_function_is_of_two_classes() {
+        let all: Vec<_> = SITES.iter().flat_map(|(_, sites)| sites.iter()).collect();
+        for pattern in &all {
+            let name = pattern.trim_end_matches('*');
+            let hits = all.iter().filter(|other| match other.strip_suffix('*') {
+                Some(beginning) => name.starts_with(beginning),
+                None => *other == pattern,
+            });
+            assert_eq!(hits.count(), 1, "{pattern}");
+        }
+    }
+}
