@@ -27,6 +27,14 @@ struct {
 	__type(value, __u8);
 } own_ports SEC(".maps");
 
+/* A bit for each local port in `own_ports`: nearly all drops need to ask no more. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct tcp_drop_ports);
+} own_port_bits SEC(".maps");
+
 /* Namespace of the agent. */
 const volatile __u32 agent_netns = 0;
 /* Where the agent serves its status; version 0 is any address of it. */
@@ -63,13 +71,29 @@ static __always_inline bool is_registered(__u32 netns_inode, __u16 local_port, _
 	return bpf_map_lookup_elem(&own_ports, &key);
 }
 
-static __always_inline bool is_status_end(const struct tcp_drop_event *event, __u16 port, const __u8 *address)
+static __always_inline bool has_port(const struct tcp_drop_ports *ports, __u16 source, __u16 destination)
+{
+	return (ports->words[source / 64] >> source % 64 | ports->words[destination / 64] >> destination % 64) & 1;
+}
+
+/* Whether the ports may be the agent's own: then is_own() knows. */
+static __always_inline bool may_be_own(const struct headers *headers)
+{
+	__u16 source = headers->source_port, destination = headers->destination_port;
+	__u32 zero = 0;
+	struct tcp_drop_ports *bits = bpf_map_lookup_elem(&own_port_bits, &zero);
+	if (bits && has_port(bits, source, destination))
+		return true;
+	return status_port && (source == status_port || destination == status_port);
+}
+
+static __always_inline bool is_status_end(const struct flow *flow, __u16 port, const __u8 *address)
 {
 	if (port != status_port)
 		return false;
 	if (!status_ip_version)
 		return true;
-	if (event->ip_version != status_ip_version)
+	if (flow->version != status_ip_version)
 		return false;
 	for (int i = 0; i < 16; i++)
 		if (address[i] != status_address[i])
@@ -79,30 +103,31 @@ static __always_inline bool is_status_end(const struct tcp_drop_event *event, __
 
 /* Each plain HTTP exchange leaves a drop behind: requests for the agent's
  * status must not make records. */
-static __always_inline bool is_status(const struct tcp_drop_event *event)
+static __always_inline bool is_status(const struct drop *drop)
 {
-	return status_port && event->netns_inode == agent_netns &&
-	       (is_status_end(event, event->destination_port, event->destination) ||
-		is_status_end(event, event->source_port, event->source));
+	const struct flow *flow = &drop->flow;
+	return status_port && drop->place.netns_inode == agent_netns &&
+	       (is_status_end(flow, drop->headers.destination_port, flow->destination) ||
+		is_status_end(flow, drop->headers.source_port, flow->source));
 }
 
-/* Whether the packet is of the agent's own exporters. In its namespace its end
- * may talk to any port, as a proxy may rewrite the other; elsewhere on the host
- * both ports must fit. */
-static __always_inline bool is_own(const struct tcp_drop_event *event)
+/* Whether the packet, which was located, is of the agent's own exporters. In its
+ * namespace its end may talk to any port, as a proxy may rewrite the other;
+ * elsewhere on the host both ports must fit. */
+static __always_inline bool is_own(const struct drop *drop)
 {
-	if (!(event->present & TCP_DROP_HAS_PORTS))
+	__u16 source = drop->headers.source_port, destination = drop->headers.destination_port;
+	if (!drop->headers.has_ports || !may_be_own(&drop->headers))
 		return false;
-	if (is_status(event) || is_registered(0, event->source_port, event->destination_port) ||
-	    is_registered(0, event->destination_port, event->source_port))
+	if (is_status(drop) || is_registered(0, source, destination) || is_registered(0, destination, source))
 		return true;
-	if (event->netns_inode != agent_netns)
+	if (drop->place.netns_inode != agent_netns)
 		return false;
-	switch (event->direction) {
+	switch (drop->place.direction) {
 	case TCP_DROP_DIRECTION_TRANSMIT:
-		return is_registered(agent_netns, event->source_port, 0);
+		return is_registered(agent_netns, source, 0);
 	case TCP_DROP_DIRECTION_RECEIVE:
-		return is_registered(agent_netns, event->destination_port, 0);
+		return is_registered(agent_netns, destination, 0);
 	default:
 		return false;
 	}

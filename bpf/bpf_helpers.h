@@ -19,6 +19,7 @@ typedef __u32 __be32;
 #define true 1
 #define false 0
 #define NULL ((void *)0)
+#define offsetof(type, member) __builtin_offsetof(type, member)
 
 #define SEC(name) __attribute__((section(name), used))
 #define __always_inline inline __attribute__((always_inline))
@@ -40,6 +41,8 @@ enum bpf_map_type {
 #define BPF_F_NO_PREALLOC 1
 #define BPF_RB_AVAIL_DATA 0
 #define BPF_RB_RING_SIZE 1
+#define BPF_RB_NO_WAKEUP 1
+#define BPF_RB_FORCE_WAKEUP 2
 #define BPF_RINGBUF_HDR_SZ 8
 
 static void *(*bpf_map_lookup_elem)(void *map, const void *key) = (void *)1;
@@ -48,6 +51,7 @@ static long (*bpf_get_current_comm)(void *to, __u32 size) = (void *)16;
 static long (*bpf_get_stack)(void *ctx, void *to, __u32 size, __u64 flags) = (void *)67;
 static __u64 (*bpf_get_current_cgroup_id)(void) = (void *)80;
 static long (*bpf_probe_read_kernel)(void *to, __u32 size, const void *from) = (void *)113;
+static __u64 (*bpf_jiffies64)(void) = (void *)118;
 static __u64 (*bpf_ktime_get_boot_ns)(void) = (void *)125;
 static long (*bpf_ringbuf_output)(void *ring, void *data, __u64 size, __u64 flags) = (void *)130;
 static __u64 (*bpf_ringbuf_query)(void *ring, __u64 flags) = (void *)134;

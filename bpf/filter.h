@@ -30,7 +30,7 @@ struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, FILTER_SETS *FILTER_LISTS);
 	__type(key, __u32);
-	__type(value, struct tcp_drop_filter_ports);
+	__type(value, struct tcp_drop_ports);
 } filter_ports SEC(".maps");
 
 struct {
@@ -65,10 +65,8 @@ static __always_inline bool lists_value(const struct filter_list *list, __u8 kin
 static __always_inline bool lists_a_port(const struct filter_list *list, __u16 source, __u16 destination)
 {
 	__u32 index = list->set * FILTER_LISTS + list->list;
-	struct tcp_drop_filter_ports *ports = bpf_map_lookup_elem(&filter_ports, &index);
-	if (!ports)
-		return false;
-	return (ports->words[source / 64] >> source % 64 | ports->words[destination / 64] >> destination % 64) & 1;
+	struct tcp_drop_ports *ports = bpf_map_lookup_elem(&filter_ports, &index);
+	return ports && has_port(ports, source, destination);
 }
 
 static __always_inline bool lists_address(const struct filter_list *list, __u8 version, const __u8 *address)
@@ -85,45 +83,55 @@ static __always_inline bool lists_address(const struct filter_list *list, __u8 v
 
 /* The kinds of the list that know the drop. What is not known of the drop is
  * on no list. */
-static __always_inline __u32 kinds_that_match(const struct filter_list *list, const struct tcp_drop_event *event)
+static __always_inline __u32 kinds_that_match(const struct filter_list *list, const struct drop *drop)
 {
+	const struct flow *flow = &drop->flow;
 	__u32 matching = 0;
 
-	if (list->directions >> (event->direction & 7) & 1)
+	if (list->kinds & TCP_DROP_FILTER_DIRECTION && list->directions >> (drop->place.direction & 7) & 1)
 		matching |= TCP_DROP_FILTER_DIRECTION;
-	if (list->kinds & TCP_DROP_FILTER_NETNS && event->present & TCP_DROP_HAS_NETNS &&
-	    lists_value(list, TCP_DROP_FILTER_NETNS, event->netns_inode))
+	if (list->kinds & TCP_DROP_FILTER_NETNS && drop->place.net &&
+	    lists_value(list, TCP_DROP_FILTER_NETNS, drop->place.netns_inode))
 		matching |= TCP_DROP_FILTER_NETNS;
-	if (list->kinds & TCP_DROP_FILTER_REASONS && event->present & TCP_DROP_HAS_REASON &&
-	    lists_value(list, TCP_DROP_FILTER_REASONS, event->reason))
+	if (list->kinds & TCP_DROP_FILTER_REASONS && drop->has_reason &&
+	    lists_value(list, TCP_DROP_FILTER_REASONS, drop->reason))
 		matching |= TCP_DROP_FILTER_REASONS;
-	if (list->kinds & TCP_DROP_FILTER_PORTS && event->present & TCP_DROP_HAS_PORTS &&
-	    lists_a_port(list, event->source_port, event->destination_port))
+	if (list->kinds & TCP_DROP_FILTER_PORTS && drop->headers.has_ports &&
+	    lists_a_port(list, drop->headers.source_port, drop->headers.destination_port))
 		matching |= TCP_DROP_FILTER_PORTS;
-	if (list->kinds & TCP_DROP_FILTER_ADDRESSES && event->present & TCP_DROP_HAS_ADDRESSES &&
-	    (lists_address(list, event->ip_version, event->source) ||
-	     lists_address(list, event->ip_version, event->destination)))
+	if (list->kinds & TCP_DROP_FILTER_ADDRESSES && flow->version &&
+	    (lists_address(list, flow->version, flow->source) ||
+	     lists_address(list, flow->version, flow->destination)))
 		matching |= TCP_DROP_FILTER_ADDRESSES;
-	return matching & list->kinds;
+	return matching;
 }
 
-/* Wanted is what every included kind knows and no excluded one. */
-static __always_inline bool is_wanted(const struct tcp_drop_event *event)
+/* The set in use; NULL: everything is wanted. */
+static __always_inline struct tcp_drop_filter_set *active_filter(__u32 *index)
 {
 	__u32 zero = 0;
 	__u32 *active = bpf_map_lookup_elem(&filter_active, &zero);
 	if (!active || !*active)
-		return true;
+		return NULL;
+	*index = *active - 1;
+	return bpf_map_lookup_elem(&filter_sets, index);
+}
 
-	__u32 index = *active - 1;
-	struct tcp_drop_filter_set *set = bpf_map_lookup_elem(&filter_sets, &index);
-	if (!set)
-		return true;
+/* Whether the set asks what only locate() finds. */
+static __always_inline bool asks_for_place(const struct tcp_drop_filter_set *set)
+{
+	return (set->include_kinds | set->exclude_kinds) &
+	       (TCP_DROP_FILTER_DIRECTION | TCP_DROP_FILTER_ADDRESSES);
+}
+
+/* Wanted is what every included kind knows and no excluded one. */
+static __always_inline bool is_wanted(const struct tcp_drop_filter_set *set, __u32 index, const struct drop *drop)
+{
 	struct filter_list include = { set->include_kinds, set->include_directions, index, TCP_DROP_FILTER_INCLUDE };
 	struct filter_list exclude = { set->exclude_kinds, set->exclude_directions, index, TCP_DROP_FILTER_EXCLUDE };
-	if (include.kinds && kinds_that_match(&include, event) != include.kinds)
+	if (include.kinds && kinds_that_match(&include, drop) != include.kinds)
 		return false;
-	return !exclude.kinds || !kinds_that_match(&exclude, event);
+	return !exclude.kinds || !kinds_that_match(&exclude, drop);
 }
 
 #endif

@@ -20,12 +20,16 @@ struct socket {
 	__u16 local_port;
 	__u16 peer_port;
 	__u8 state;
+	__u8 received; /* it was to receive the packet */
+	__u8 asked;    /* skb->sk was looked at, or need not be */
 };
 
 struct place {
 	struct net *net; /* NULL: unknown */
 	struct net_device *device;
 	struct dst_entry *route;
+	__u32 netns_inode;
+	__u8 direction;
 };
 
 /* A namespace's loopback device points back at it; nothing else does. */
@@ -50,6 +54,11 @@ static __always_inline bool is_full(__u8 state)
 	return state != TCP_NEW_SYN_RECV && state != TCP_TIME_WAIT;
 }
 
+static __always_inline bool is_tcp_stream(__u16 protocol, __u16 type)
+{
+	return protocol == IPPROTO_TCP && type == SOCK_STREAM;
+}
+
 /* Fills `socket` if `sock` is one of TCP's. Raw sockets can have its protocol,
  * too: the kernel answers closed ports through one. */
 static __always_inline void read_socket(struct sock *sock, struct socket *socket)
@@ -60,14 +69,34 @@ static __always_inline void read_socket(struct sock *sock, struct socket *socket
 	if (socket->family != AF_INET && socket->family != AF_INET6)
 		return;
 	socket->state = READ(sock->__sk_common.skc_state);
-	if (is_full(socket->state) &&
-	    (READ(sock->sk_protocol) != IPPROTO_TCP || READ(sock->sk_type) != SOCK_STREAM))
+	if (is_full(socket->state) && !is_tcp_stream(READ(sock->sk_protocol), READ(sock->sk_type)))
 		return;
 	socket->local_port = READ(sock->__sk_common.skc_num);
 	socket->peer_port = ntohs(READ(sock->__sk_common.skc_dport));
 	socket->net = READ(sock->__sk_common.skc_net.net);
 	if (is_namespace(socket->net))
 		socket->sock = sock;
+}
+
+/* The same of the socket that was to receive the packet: an argument of the
+ * program that is not NULL, so that its fields need no helper. */
+static __always_inline void read_receiver(struct sock *sock, struct socket *socket)
+{
+	socket->family = sock->__sk_common.skc_family;
+	if (socket->family != AF_INET && socket->family != AF_INET6)
+		return;
+	socket->state = sock->__sk_common.skc_state;
+	if (is_full(socket->state) && !is_tcp_stream(sock->sk_protocol, sock->sk_type))
+		return;
+	socket->local_port = sock->__sk_common.skc_num;
+	socket->peer_port = ntohs(sock->__sk_common.skc_dport);
+	struct net *net = sock->__sk_common.skc_net.net;
+	if (!net || net->loopback_dev->nd_net.net != net)
+		return;
+	socket->net = net;
+	socket->sock = sock;
+	socket->received = true;
+	socket->asked = true;
 }
 
 static __always_inline struct dst_entry *route_of(struct sk_buff *skb)
@@ -92,26 +121,49 @@ static __always_inline bool is_local(struct dst_entry *route)
 	return flags & RTCF_LOCAL;
 }
 
-static __always_inline void find_place(struct sk_buff *skb, const struct socket *socket, bool received,
-				       struct place *place)
+/* skb->sk, once: no other socket is known. */
+static __always_inline void ask_sender(struct sk_buff *skb, struct socket *socket)
 {
-	/* Queued for a socket: the route is gone, and dev may be rubbish. */
-	if (received) {
-		place->net = socket->net;
+	if (socket->asked)
 		return;
-	}
-	place->device = READ(skb->dev);
-	place->net = namespace_of_device(place->device);
-	place->route = route_of(skb);
-	if (place->net)
-		return;
+	socket->asked = true;
+	read_socket(READ(skb->sk), socket);
+}
+
+/* Sets `net` and, where the packet has one, `device`. */
+static __always_inline void find_namespace(struct sk_buff *skb, struct socket *socket, struct place *place)
+{
 	place->device = NULL;
+	place->route = NULL;
+	place->netns_inode = 0;
+	/* Queued for a socket: the route is gone, and dev may be rubbish. */
+	place->net = socket->net;
+	if (socket->received)
+		goto found;
+	/* Without a helper: what the verifier knows as a kernel object may be rubbish all the same. */
+	struct net_device *device = skb->dev;
+	struct net *net = device ? device->nd_net.net : NULL;
+	if (net && net->loopback_dev->nd_net.net == net) {
+		place->device = device;
+		place->net = net;
+		place->netns_inode = net->ns.inum;
+		if (place->netns_inode)
+			return;
+	}
+	place->device = NULL;
+	place->net = NULL;
+	place->route = route_of(skb);
 	if (place->route) {
 		place->device = READ(place->route->dev);
 		place->net = namespace_of_device(place->device);
-	} else if (socket->sock) {
-		place->net = socket->net;
+	} else {
+		ask_sender(skb, socket);
+		if (socket->sock)
+			place->net = socket->net;
 	}
+found:
+	if (place->net)
+		place->netns_inode = READ(place->net->ns.inum);
 }
 
 static __always_inline __u32 find_interface(struct sk_buff *skb, const struct place *place)
@@ -152,9 +204,9 @@ static __always_inline void name_interface(const struct place *place, struct tcp
 }
 
 static __always_inline __u8 find_direction(struct sk_buff *skb, const struct place *place,
-					   const struct socket *socket, bool received, bool has_header)
+					   const struct socket *socket, bool has_header)
 {
-	if (received)
+	if (socket->received)
 		return TCP_DROP_DIRECTION_RECEIVE;
 	if (skb->skb_iif)
 		return place->route && !is_local(place->route) ? TCP_DROP_DIRECTION_FORWARD :
@@ -170,53 +222,14 @@ static __always_inline __u8 find_direction(struct sk_buff *skb, const struct pla
 
 /* Whether skb->sk is what the drop was about, and not left over from the way here. */
 static __always_inline bool is_sender_elsewhere(const struct socket *socket, const struct place *place,
-						const struct tcp_drop_event *event)
+						const struct headers *headers)
 {
 	if (socket->net != place->net)
 		return true;
-	if (event->direction != TCP_DROP_DIRECTION_RECEIVE || !(event->present & TCP_DROP_HAS_PORTS) ||
-	    socket->local_port == event->destination_port)
+	if (place->direction != TCP_DROP_DIRECTION_RECEIVE || !headers->has_ports ||
+	    socket->local_port == headers->destination_port)
 		return false;
-	return socket->local_port == event->source_port && socket->peer_port == event->destination_port;
-}
-
-/* The flow as the socket knows it, where the packet has no header to tell. A
- * listener knows no peer. */
-static __always_inline void flow_from_socket(const struct socket *socket, struct tcp_drop_event *event)
-{
-	struct sock *sock = socket->sock;
-	bool received = event->direction == TCP_DROP_DIRECTION_RECEIVE;
-	__u8 *local = received ? event->destination : event->source;
-	__u8 *peer = received ? event->source : event->destination;
-
-	if (!received && event->direction != TCP_DROP_DIRECTION_TRANSMIT)
-		return;
-	struct in6_addr peer6 = READ(sock->__sk_common.skc_v6_daddr);
-	const __u32 *words = (const __u32 *)&peer6;
-	bool mapped = !words[0] && !words[1] && words[2] == ntohl(0xffff);
-	if (socket->family == AF_INET6 && !mapped) {
-		struct in6_addr local6 = READ(sock->__sk_common.skc_v6_rcv_saddr);
-		if (!words[0] && !words[1] && !words[2] && !words[3])
-			return;
-		event->ip_version = 6;
-		__builtin_memcpy(local, &local6, sizeof(local6));
-		__builtin_memcpy(peer, &peer6, sizeof(peer6));
-	} else {
-		__be32 local4 = READ(sock->__sk_common.skc_rcv_saddr);
-		__be32 peer4 = READ(sock->__sk_common.skc_daddr);
-		if (!peer4)
-			return;
-		event->ip_version = 4;
-		__builtin_memcpy(local, &local4, sizeof(local4));
-		__builtin_memcpy(peer, &peer4, sizeof(peer4));
-	}
-	event->present |= TCP_DROP_HAS_ADDRESSES;
-	/* A closed socket has given its port back. */
-	if (event->present & TCP_DROP_HAS_PORTS || !socket->local_port || !socket->peer_port)
-		return;
-	event->source_port = received ? socket->peer_port : socket->local_port;
-	event->destination_port = received ? socket->local_port : socket->peer_port;
-	event->present |= TCP_DROP_HAS_PORTS;
+	return socket->local_port == headers->source_port && socket->peer_port == headers->destination_port;
 }
 
 /* The cgroup that the socket was made in. */
@@ -256,8 +269,6 @@ static __always_inline void describe_socket(const struct socket *socket, struct 
 
 static __always_inline void describe_namespace(struct net *net, struct tcp_drop_event *event)
 {
-	event->netns_inode = READ(net->ns.inum);
-	event->present |= TCP_DROP_HAS_NETNS;
 	if (!FIELD_EXISTS(net->net_cookie))
 		return;
 	event->netns_cookie = READ(net->net_cookie);

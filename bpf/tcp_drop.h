@@ -98,6 +98,25 @@ struct tcp_drop_site {
 	__u64 bytes;
 	__u64 suppressed;
 	__u64 ring_lost;
+	__u64 refilled; /* in jiffies; and */
+	__u64 tokens;	/* of the bucket that admits: see admission.h */
+};
+
+/* What is admitted, on each CPU. */
+struct tcp_drop_admission {
+	__u64 site_cost; /* tokens for a drop; 0: all are admitted */
+	__u64 site_refill; /* tokens a jiffy */
+	__u64 site_capacity;
+	__u64 site_full_after; /* jiffies */
+	__u32 key_limit;     /* drops a beat */
+	__u32 reserve_limit; /* new keys a beat */
+	__u32 beat_shift;    /* a beat is 2^this jiffies */
+	__u32 quiet_jiffies; /* without an event, after which one wakes the reader */
+};
+
+/* A bit for each port. */
+struct tcp_drop_ports {
+	__u64 words[1024];
 };
 
 /* A TCP port of the agent's own exporters. */
@@ -130,10 +149,6 @@ struct tcp_drop_filter_set {
 	__u32 include_directions;
 	__u32 exclude_kinds;
 	__u32 exclude_directions;
-};
-
-struct tcp_drop_filter_ports {
-	__u64 words[1024];
 };
 
 struct tcp_drop_filter_value {

@@ -5,7 +5,7 @@
 
 use crate::config::model::{self, Config};
 use crate::config::{ConfigError, SourceFile, Sources, key_paths, load};
-use crate::probe::{Filters, ProbeError};
+use crate::probe::{Admission, Filters, ProbeError};
 use crate::telemetry;
 use serde::Serialize;
 use std::path::PathBuf;
@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use toml::{Table, Value};
 
 /// Keys and sections that change at run time; all else sizes or opens something at the start.
-const LIVE: [&str; 5] = ["filter", "dedup", "limit", "severity", "telemetry.log_level"];
+const LIVE: [&str; 6] = ["filter", "admission", "dedup", "limit", "severity", "telemetry.log_level"];
 
 /// The settings that the tasks take over at run time.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -129,9 +129,9 @@ pub enum ReloadError {
     /// The configuration is wrong.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The filter could not be changed.
+    /// The filter or the budget could not be changed.
     #[error(transparent)]
-    Filter(#[from] ProbeError),
+    Probe(#[from] ProbeError),
 }
 
 /// How often the configuration was read again, for `/status`.
@@ -170,6 +170,8 @@ pub struct Reloader {
     pub log_level: model::Level,
     /// Takes the filter.
     pub filters: Filters,
+    /// Takes the budget.
+    pub admission: Admission,
     /// Takes the rest.
     pub live: watch::Sender<Live>,
 }
@@ -191,19 +193,22 @@ impl Reloader {
                         "not reloaded, for the configuration cannot be used; the settings stay as they were"
                     );
                 }
-                Err(ReloadError::Filter(error)) => {
+                Err(ReloadError::Probe(error)) => {
                     tracing::error!("not reloaded: {error}; the settings stay as they were");
                 }
             }
         }
     }
 
-    /// The filter goes first, as the one that can fail.
+    /// What goes to the kernel goes first, as it can fail.
     fn reload(&mut self) -> Result<Reload, ReloadError> {
         let reload = diff(&self.sources, &Sources::gather(self.file.as_deref(), &self.sources.sets)?)?;
         if reload.applied.iter().any(|path| path.starts_with("filter.")) {
             let report = self.filters.set(&reload.config.filter)?;
             report.warning().inspect(|warning| tracing::warn!("{warning}"));
+        }
+        if reload.applied.iter().any(|path| path.starts_with("admission.")) {
+            self.admission.set(&reload.config.admission)?;
         }
         self.live.send_if_modified(|live| {
             let next = Live::from(&reload.config);

@@ -97,6 +97,46 @@ pub struct TcpDropSite {
     pub bytes: u64,
     pub suppressed: u64,
     pub ring_lost: u64,
+    pub refilled: u64,
+    pub tokens: u64,
+}
+
+/// `struct tcp_drop_admission`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+#[allow(missing_docs)]
+pub struct TcpDropAdmission {
+    pub site_cost: u64,
+    pub site_refill: u64,
+    pub site_capacity: u64,
+    pub site_full_after: u64,
+    pub key_limit: u32,
+    pub reserve_limit: u32,
+    pub beat_shift: u32,
+    pub quiet_jiffies: u32,
+}
+
+/// `struct tcp_drop_ports`: a bit for each port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+#[allow(missing_docs)]
+pub struct TcpDropPorts {
+    pub words: [u64; 1024],
+}
+
+impl Default for TcpDropPorts {
+    fn default() -> Self {
+        Self { words: [0; 1024] }
+    }
+}
+
+impl TcpDropPorts {
+    /// Sets or clears the bit of `port`.
+    pub fn set(&mut self, port: u16, listed: bool) {
+        let word = &mut self.words[usize::from(port / 64)];
+        let bit = 1 << (port % 64);
+        *word = if listed { *word | bit } else { *word & !bit };
+    }
 }
 
 /// `struct tcp_drop_own_port`

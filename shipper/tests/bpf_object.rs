@@ -8,10 +8,10 @@ use std::mem::offset_of;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use tcpdrop_otel::btf::{Btf, Member};
-use tcpdrop_otel::wire::filter::{
-    TcpDropFilterPorts, TcpDropFilterPrefix, TcpDropFilterSet, TcpDropFilterValue,
+use tcpdrop_otel::wire::filter::{TcpDropFilterPrefix, TcpDropFilterSet, TcpDropFilterValue};
+use tcpdrop_otel::wire::{
+    TcpDropAdmission, TcpDropEvent, TcpDropLedger, TcpDropOwnPort, TcpDropPorts, TcpDropSite,
 };
-use tcpdrop_otel::wire::{TcpDropEvent, TcpDropLedger, TcpDropOwnPort, TcpDropSite};
 
 fn sources() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../bpf")
@@ -93,7 +93,13 @@ fn structs_lie_in_memory_as_in_the_object() {
     check(
         "tcp_drop_site",
         size_of::<TcpDropSite>(),
-        members!(TcpDropSite: site, reason, _padding, seen, bytes, suppressed, ring_lost),
+        members!(TcpDropSite: site, reason, _padding, seen, bytes, suppressed, ring_lost, refilled, tokens),
+    );
+    check(
+        "tcp_drop_admission",
+        size_of::<TcpDropAdmission>(),
+        members!(TcpDropAdmission: site_cost, site_refill, site_capacity, site_full_after, key_limit, reserve_limit,
+            beat_shift, quiet_jiffies),
     );
     check(
         "tcp_drop_own_port",
@@ -105,7 +111,7 @@ fn structs_lie_in_memory_as_in_the_object() {
         size_of::<TcpDropFilterSet>(),
         members!(TcpDropFilterSet: include_kinds, include_directions, exclude_kinds, exclude_directions),
     );
-    check("tcp_drop_filter_ports", size_of::<TcpDropFilterPorts>(), members!(TcpDropFilterPorts: words));
+    check("tcp_drop_ports", size_of::<TcpDropPorts>(), members!(TcpDropPorts: words));
     check(
         "tcp_drop_filter_value",
         size_of::<TcpDropFilterValue>(),

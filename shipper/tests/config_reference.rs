@@ -10,7 +10,7 @@ use toml::{Table, Value};
 const REFERENCE: &str = include_str!("../../config/tcpdrop-otel.toml");
 
 /// Every key, and a value other than its default.
-const KEYS: [(&str, &str); 72] = [
+const KEYS: [(&str, &str); 75] = [
     ("filter.include.netns", "self"),
     ("filter.include.ports", "80,8000-8080"),
     ("filter.include.addresses", "10.0.0.0/8,fd00::/8"),
@@ -21,6 +21,9 @@ const KEYS: [(&str, &str); 72] = [
     ("filter.exclude.addresses", "10.0.0.0/8,fd00::/8"),
     ("filter.exclude.reasons", "no_socket"),
     ("filter.exclude.direction", "receive"),
+    ("admission.per_site_per_second", "0"),
+    ("admission.burst", "1"),
+    ("admission.first_seen_reserve", "1"),
     ("probe.ring_bytes", "8MiB"),
     ("probe.stack_depth", "8"),
     ("dedup.window", "5s"),

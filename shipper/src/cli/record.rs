@@ -68,6 +68,7 @@ pub async fn run(config: Config, args: RecordArgs) -> Result<(), RecordError> {
     let (stop, stopped) = watch::channel(false);
     agent::stop_on_signal(stop).map_err(RecordError::Signals)?;
     let mut probe = Probe::load(&config.probe)?;
+    probe.set_admission(&config.admission)?;
     probe
         .set_filter(&config.filter)?
         .warning()

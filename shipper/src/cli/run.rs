@@ -77,6 +77,7 @@ pub async fn run(mut config: Config, sources: Sources, file: Option<PathBuf>) ->
     let probe = Probe::load_serving(&config.probe, Some(status_address))?;
     memory::give_back();
     probe.set_filter(&config.filter)?.warning().inspect(|warning| tracing::warn!("{warning}"));
+    probe.set_admission(&config.admission)?;
     let (sender, live) = watch::channel(Live::from(&config));
     let reloads = Arc::new(Reloads::default());
     let reloader = Reloader {
@@ -85,6 +86,7 @@ pub async fn run(mut config: Config, sources: Sources, file: Option<PathBuf>) ->
         sources,
         log_level: config.telemetry.log_level,
         filters: probe.filters(),
+        admission: probe.admission(),
         live: sender,
     };
     let host = Host::new(&config.enrich, probe.reason_names().clone());

@@ -53,6 +53,7 @@ pub async fn run(
     let stopping = stopped.clone();
     agent::stop_on_signal(stop.clone())?;
     let probe = Probe::load(&config.probe)?;
+    probe.set_admission(&config.admission)?;
     if let Some(warning) = probe.set_filter(&config.filter)?.warning() {
         anstream::eprintln!("tcpdrop-otel: {warning}");
     }

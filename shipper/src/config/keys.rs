@@ -49,6 +49,11 @@ pub(super) const KEYS: &[Key] = &[
     key("filter.exclude.direction", |c, v| {
         put(&mut c.filter.exclude.direction, list(v, MOST_DIRECTIONS, parse::direction))
     }),
+    key("admission.per_site_per_second", |c, v| {
+        put(&mut c.admission.per_site_per_second, whole(v, RATE_OR_ALL))
+    }),
+    key("admission.burst", |c, v| put(&mut c.admission.burst, whole(v, RATE))),
+    key("admission.first_seen_reserve", |c, v| put(&mut c.admission.first_seen_reserve, whole(v, RATE))),
     key("probe.ring_bytes", |c, v| put(&mut c.probe.ring_bytes, ring_bytes(v))),
     key("probe.stack_depth", |c, v| put(&mut c.probe.stack_depth, whole(v, 1..=64))),
     key("dedup.window", |c, v| put(&mut c.dedup.window, duration(v, A_WHILE))),
@@ -121,6 +126,8 @@ const A_WHILE: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::f
 const SECONDS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
 /// Rates: what is denied is still counted, but none at all would leave no detail.
 const RATE: RangeInclusive<u32> = 1..=1_000_000;
+/// 0 sets no limit.
+const RATE_OR_ALL: RangeInclusive<u32> = 0..=1_000_000;
 /// A spool with less room would evict whatever it is given.
 const LARGEST_RECORD: u64 = 16 << 10;
 

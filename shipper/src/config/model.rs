@@ -14,6 +14,8 @@ use std::time::Duration;
 pub struct Config {
     /// Which drops are wanted.
     pub filter: Filter,
+    /// Budget of the kernel side.
+    pub admission: Admission,
     /// The kernel side.
     pub probe: Probe,
     /// Grouping of drops.
@@ -41,6 +43,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             filter: Filter::default(),
+            admission: Admission::default(),
             probe: Probe::default(),
             dedup: Dedup::default(),
             limit: Limit::default(),
@@ -52,6 +55,24 @@ impl Default for Config {
             health: Health::default(),
             telemetry: Telemetry::default(),
         }
+    }
+}
+
+/// `[admission]`: rates of the whole host, which its CPUs share.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admission {
+    /// Drops described per second of one site and reason; 0: all are, of whatever site.
+    pub per_site_per_second: u32,
+    /// Drops of one site and reason that are described at once after a quiet time.
+    pub burst: u32,
+    /// First drops of a (local port, site, reason) that are described per second and namespace when the site's budget is
+    /// spent; as many for drops with a socket and for those without.
+    pub first_seen_reserve: u32,
+}
+
+impl Default for Admission {
+    fn default() -> Self {
+        Self { per_site_per_second: 500, burst: 1000, first_seen_reserve: 100 }
     }
 }
 

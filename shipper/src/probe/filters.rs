@@ -6,9 +6,9 @@ use crate::filter::{
 };
 use crate::packet_drop::Direction;
 use crate::reasons::names::ReasonNames;
+use crate::wire::TcpDropPorts;
 use crate::wire::filter::{
-    List, PREFIXES, TcpDropFilterPorts, TcpDropFilterPrefix, TcpDropFilterSet, TcpDropFilterValue, VALUES,
-    kind,
+    List, PREFIXES, TcpDropFilterPrefix, TcpDropFilterSet, TcpDropFilterValue, VALUES, kind,
 };
 use aya::Ebpf;
 use aya::maps::lpm_trie::{Key, LpmTrie};
@@ -36,7 +36,7 @@ pub struct Filters {
 struct Maps {
     active: Array<MapData, u32>,
     sets: Array<MapData, TcpDropFilterSet>,
-    ports: Array<MapData, TcpDropFilterPorts>,
+    ports: Array<MapData, TcpDropPorts>,
     values: HashMap<MapData, TcpDropFilterValue, u8>,
     prefixes: LpmTrie<MapData, TcpDropFilterPrefix, u8>,
     in_use: Entries,
@@ -53,8 +53,6 @@ struct Entries {
 
 // SAFETY: repr(C), integers only, no padding.
 unsafe impl aya::Pod for TcpDropFilterSet {}
-// SAFETY: repr(C), integers only, no padding.
-unsafe impl aya::Pod for TcpDropFilterPorts {}
 // SAFETY: repr(C), integers only, its padding is a field.
 unsafe impl aya::Pod for TcpDropFilterValue {}
 // SAFETY: repr(C), integers only, its padding is a field.
@@ -168,10 +166,10 @@ fn directions(criteria: &Criteria) -> u32 {
     criteria.direction.iter().flatten().fold(0, |bits, direction| bits | bit(direction))
 }
 
-fn ports(criteria: &Criteria) -> TcpDropFilterPorts {
-    let mut ports = TcpDropFilterPorts::default();
+fn ports(criteria: &Criteria) -> TcpDropPorts {
+    let mut ports = TcpDropPorts::default();
     for port in criteria.ports.iter().flatten().flat_map(Clone::clone) {
-        ports.words[usize::from(port / 64)] |= 1 << (port % 64);
+        ports.set(port, true);
     }
     ports
 }

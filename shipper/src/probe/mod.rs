@@ -4,6 +4,7 @@
 //! program what traffic is the agent's own. At the end: [`Probe::detach`], drain the ring, read the counters; then they
 //! are exact.
 
+mod admission;
 mod counters;
 mod error;
 mod filters;
@@ -11,6 +12,7 @@ mod own_ports;
 mod ring;
 mod variant;
 
+pub use admission::Admission;
 pub use counters::{Counters, SiteCount};
 pub use error::ProbeError;
 pub use filters::Filters;
@@ -64,6 +66,7 @@ pub struct Probe {
     counters: Counters,
     own_ports: OwnPorts,
     filters: Filters,
+    admission: Admission,
     reason_names: ReasonNames,
 }
 
@@ -92,12 +95,14 @@ impl Probe {
 
         let aya_btf = aya::Btf::from_sys_fs().map_err(|error| ProbeError::of_load(error.into(), settings))?;
         let agent_netns = current_netns().map_err(ProbeError::Namespace)?;
+        let ring_bytes = u64::from(settings.ring_bytes);
         let stack_depth = u32::from(settings.stack_depth);
         let list_free = if variant.has_reason { 0..0 } else { function_range(LIST_FREE_FUNCTION) };
         let mut ebpf = EbpfLoader::new()
             .btf(Some(&aya_btf))
             .override_global("agent_netns", &agent_netns, true)
             .override_global("stack_depth", &stack_depth, true)
+            .override_global("ring_bytes", &ring_bytes, true)
             .override_global("status_port", &status_port, true)
             .override_global("status_ip_version", &status_ip_version, true)
             .override_global("status_address", &status_address, true)
@@ -131,8 +136,9 @@ impl Probe {
             function_link: None,
             ring: Some(RingBuf::try_from(take_map(&mut ebpf, "ring")?)?),
             counters: Counters::new(ledger, sites, programs, variant.has_reason)?,
-            own_ports: OwnPorts::new(take_map(&mut ebpf, "own_ports")?, agent_netns)?,
+            own_ports: OwnPorts::new(&mut ebpf, agent_netns)?,
             filters: Filters::new(&mut ebpf, reason_names.clone(), agent_netns)?,
+            admission: Admission::new(&mut ebpf)?,
             reason_names,
             ebpf,
         })
@@ -202,6 +208,19 @@ impl Probe {
     /// Changes the filter from elsewhere.
     pub fn filters(&self) -> Filters {
         self.filters.clone()
+    }
+
+    /// Sets how many drops are described; without it, all are. Also while the program is attached.
+    ///
+    /// # Errors
+    /// See [`Admission::set`].
+    pub fn set_admission(&self, settings: &model::Admission) -> Result<(), ProbeError> {
+        self.admission.set(settings)
+    }
+
+    /// Changes the budget from elsewhere.
+    pub fn admission(&self) -> Admission {
+        self.admission.clone()
     }
 
     /// Name of the program that was chosen for this kernel.

@@ -35,20 +35,6 @@ pub struct TcpDropFilterSet {
     pub exclude_directions: u32,
 }
 
-/// `struct tcp_drop_filter_ports`
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(C)]
-#[allow(missing_docs)]
-pub struct TcpDropFilterPorts {
-    pub words: [u64; 1024],
-}
-
-impl Default for TcpDropFilterPorts {
-    fn default() -> Self {
-        Self { words: [0; 1024] }
-    }
-}
-
 /// `struct tcp_drop_filter_value`
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]

@@ -27,7 +27,10 @@ fn reloads_under_load_lose_no_count() {
     require!(Root, Btf, Tool("ip"), Collector);
     let pair = VethPair::new();
     let mut collector = Collector::start();
-    let agent = Options::new(&collector.http_endpoint()).config(WITH_FILTER).start();
+    let agent = Options::new(&collector.http_endpoint())
+        .set("admission.per_site_per_second=0")
+        .config(WITH_FILTER)
+        .start();
 
     let over = AtomicBool::new(false);
     let knocks = std::thread::scope(|scope| {

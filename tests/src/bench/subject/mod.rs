@@ -68,7 +68,10 @@ pub fn all() -> Vec<Box<dyn Subject>> {
         Box::new(nothing::Nothing),
         Box::new(empty::Empty),
         Box::new(agent::Agent { name: "agent", settings: &[] }),
-        Box::new(agent::Agent { name: "agent, admission off", settings: &["admission.enabled=false"] }),
+        Box::new(agent::Agent {
+            name: "agent, admission off",
+            settings: &["admission.per_site_per_second=0"],
+        }),
         Box::new(bpftrace::Counting),
         Box::new(bpftrace::Printing),
         Box::new(perf::Perf),
