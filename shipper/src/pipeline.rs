@@ -70,7 +70,8 @@ impl Intake {
         };
         let stack = stack::group_hash(self.boundaries.cause(&drop.stack, drop.site), drop.site);
         let key = GroupKey::new(&drop, stack);
-        let summary = self.dedup.observe(key, drop, now, || room && self.limiter.allows(stack, now));
+        let allows = || room && self.limiter.allows(key.hash(), now);
+        let summary = self.dedup.observe(key, drop, now, allows);
         if summary.is_none() {
             self.ledger.merged(1);
         }

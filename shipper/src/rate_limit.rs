@@ -15,11 +15,11 @@ use std::ops::Add;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Cells for stack hashes. Hashes with the same remainder share one, so that the limiter's memory is bounded without
+/// Cells for stack groups. Groups whose hashes have the same remainder share one, so that the limiter's memory is bounded without
 /// ever having to forget.
 const CELLS: u64 = 4096;
 
-/// The stage: a cell for each stack hash, and one for all.
+/// The stage: a cell for each stack group, and one for all.
 pub struct StackLimiter {
     settings: model::Limit,
     clock: PassedTime,
@@ -52,10 +52,10 @@ impl StackLimiter {
         }
     }
 
-    /// Whether a record with this stack hash may leave at `now`.
-    pub fn allows(&self, stack: u64, now: BootTime) -> bool {
+    /// Whether a record of the stack group with this hash may leave at `now`.
+    pub fn allows(&self, group: u64, now: BootTime) -> bool {
         self.clock.0.store(now.0, Ordering::Relaxed);
-        self.stacks.check_key(&(stack % CELLS)).is_ok() && self.global.check().is_ok()
+        self.stacks.check_key(&(group % CELLS)).is_ok() && self.global.check().is_ok()
     }
 }
 

@@ -111,9 +111,9 @@ impl Default for Dedup {
 /// `[limit]`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limit {
-    /// Immediate records per second and stack hash.
+    /// Immediate records per second and stack group.
     pub per_stack_per_second: u32,
-    /// Immediate records of one stack hash at once.
+    /// Immediate records of one stack group at once.
     pub burst: u32,
     /// Immediate records per second in all.
     pub global_per_second: u32,

@@ -4,6 +4,10 @@ use crate::drop_summary::{DropSummary, FlowWindow, GroupWindow, Interval, SpanId
 use crate::packet_drop::{BootTime, Direction, Flow, PacketDrop};
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
+
+/// A flow without drops for so long may lose its place to a new one.
+const IDLE: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct FlowKey {
@@ -83,6 +87,12 @@ impl FlowEntry {
         self.deferred_until = Some(time);
     }
 
+    /// Whether it may give way at `now`.
+    fn is_idle(&self, now: BootTime) -> bool {
+        self.deferred_until.is_none()
+            && self.window.as_ref().is_none_or(|window| now.since(window.interval.last) >= IDLE)
+    }
+
     /// A summary of what is untold, if anything is.
     pub(super) fn tell(&mut self, ids: SpanIds, other_flows: bool) -> Option<DropSummary> {
         self.deferred_until = None;
@@ -99,7 +109,8 @@ impl FlowEntry {
 /// Flows of a stack group: a bounded table, and one entry for all others.
 ///
 /// While there is room any flow gets an entry. When the table is full, a flow of a local port that holds less than half
-/// takes the place of one of a port that holds more, so that one noisy port can't hide another.
+/// takes the place of one of a port that holds more, so that one noisy port can't hide another; any other flow that of one
+/// that is idle. Those who give way merge into `other`. A table of one entry never gives it up.
 pub(super) struct FlowTable {
     capacity: usize,
     entries: HashMap<FlowKey, FlowEntry>,
@@ -111,8 +122,8 @@ pub(super) struct FlowTable {
 /// The first sighting of a flow.
 pub(super) struct First<'a> {
     pub(super) entry: &'a mut FlowEntry,
-    /// Its local port had no other flow.
-    pub(super) of_port: bool,
+    /// Few of its port, and of all, are held back as it is.
+    pub(super) may_be_deferred: bool,
 }
 
 impl FlowTable {
@@ -128,39 +139,52 @@ impl FlowTable {
             entry.add(stretch);
             return None;
         }
-        if self.entries.len() >= self.capacity && !self.make_room(key.local_port()) {
+        let port = key.local_port();
+        if self.entries.len() >= self.capacity && !self.make_room(port, stretch.interval.last) {
             self.other.add(stretch);
             return None;
         }
-        let held = self.held.entry(key.local_port()).or_default();
-        *held += 1;
+        *self.held.entry(port).or_default() += 1;
+        let may_be_deferred = self.may_defer(port);
         let entry = self.entries.entry(key).or_default();
         entry.add(stretch);
-        Some(First { entry, of_port: *held == 1 })
+        Some(First { entry, may_be_deferred })
     }
 
-    /// Moves a flow of the fullest local port to `other`, if that port holds more than half and `port` less.
-    fn make_room(&mut self, port: Option<u16>) -> bool {
+    /// Moves a flow to `other`, if one has to give way to a flow of `port`.
+    fn make_room(&mut self, port: Option<u16>, now: BootTime) -> bool {
+        let victim = self.of_fullest_port(port).or_else(|| self.longest_idle(now));
+        let Some((key, entry)) = victim.and_then(|key| self.entries.remove_entry(&key)) else { return false };
+        self.other.absorb(entry);
+        self.give_up(key.local_port());
+        true
+    }
+
+    /// A flow of the port that holds more than half, if `port` holds less: one that was told, or the newest.
+    fn of_fullest_port(&self, port: Option<u16>) -> Option<FlowKey> {
         let half = self.capacity.div_ceil(2);
         if self.held.get(&port).is_some_and(|&count| count >= half) {
-            return false;
+            return None;
         }
         // At most one port can hold more than half.
-        let Some((&fullest, _)) = self.held.iter().find(|&(_, &count)| count > half) else { return false };
-        if fullest == port {
-            return false;
-        }
-        let victim = self
-            .entries
-            .iter()
-            .filter(|(key, _)| key.local_port() == fullest)
-            .max_by_key(|(_, entry)| entry.window.as_ref().map(|window| window.interval.first))
-            .map(|(key, _)| *key);
-        if let Some(entry) = victim.and_then(|key| self.entries.remove(&key)) {
-            self.other.absorb(entry);
-            self.give_up(fullest);
-        }
-        true
+        let (&fullest, _) = self.held.iter().find(|&(_, &count)| count > half)?;
+        let flows = self.entries.iter().filter(|(key, _)| key.local_port() == fullest && fullest != port);
+        let first = |entry: &FlowEntry| entry.window.as_ref().map(|window| window.interval.first);
+        flows.max_by_key(|(_, entry)| (entry.untold.is_none(), first(entry))).map(|(key, _)| *key)
+    }
+
+    /// The flow that is idle longest, those that were told first.
+    fn longest_idle(&self, now: BootTime) -> Option<FlowKey> {
+        let idle = self.entries.iter().filter(|(_, entry)| self.capacity > 1 && entry.is_idle(now));
+        let last = |entry: &FlowEntry| entry.window.as_ref().map(|window| window.interval.last);
+        idle.min_by_key(|(_, entry)| (entry.untold.is_some(), last(entry))).map(|(key, _)| *key)
+    }
+
+    /// Whether a first sighting of `port` may be held back for a moment only: a storm's are too many to be told so soon.
+    fn may_defer(&self, port: Option<u16>) -> bool {
+        let deferred = || self.entries.iter().filter(|(_, entry)| entry.deferred_until.is_some());
+        deferred().count() < self.capacity.div_ceil(2)
+            && deferred().filter(|(key, _)| key.local_port() == port).count() < self.capacity.div_ceil(4)
     }
 
     fn give_up(&mut self, port: Option<u16>) {

@@ -1,7 +1,7 @@
 //! dedup: drops with one cause are told once, then counted.
 //!
-//! The unit is the *stack group*: drops with the same stack hash and reason inside one network namespace. The first drop
-//! of a flow leaves at once; what follows is merged and leaves as a summary when the group's window ends. So the sum of
+//! The unit is the *stack group*: drops with the same stack hash and reason inside one network namespace, with a socket or
+//! without one: whatever knocks at closed ports must not hide what connections lose. The first drop of a flow leaves at once; what follows is merged and leaves as a summary when the group's window ends. So the sum of
 //! the tallies that leave is the number of drops that came in. Time is passed in.
 
 mod flows;
@@ -11,10 +11,11 @@ use crate::drop_summary::{DropSummary, GroupWindow, SpanIds};
 use crate::packet_drop::{BootTime, PacketDrop};
 use flows::FlowTable;
 use hashlink::LruCache;
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long the first sighting of a local port is held back if the limiter denies it.
+/// How long a first sighting is held back if the limiter denies it.
 const DEFERRAL: Duration = Duration::from_secs(1);
 
 /// What makes drops one stack group.
@@ -26,6 +27,8 @@ pub struct GroupKey {
     pub reason: Option<u32>,
     /// Inode of the network namespace.
     pub network_namespace: Option<u32>,
+    /// Whether the packet had a socket.
+    pub has_socket: bool,
 }
 
 impl GroupKey {
@@ -35,7 +38,13 @@ impl GroupKey {
             stack,
             reason: drop.reason,
             network_namespace: drop.network_namespace.map(|netns| netns.inode),
+            has_socket: drop.socket.is_some(),
         }
+    }
+
+    /// A number that other groups hardly have.
+    pub fn hash(&self) -> u64 {
+        BuildHasherDefault::<DefaultHasher>::default().hash_one(self)
     }
 }
 
@@ -106,8 +115,8 @@ impl Dedup {
         if allow() {
             return first.entry.tell(group.ids, false);
         }
-        // That a port has drops at all is not to wait for the window's end; which flows they are can.
-        if first.of_port {
+        // New flows are not to wait for the window's end, but for those of a storm.
+        if first.may_be_deferred {
             first.entry.defer_until(now.after(DEFERRAL));
             self.deferred = true;
         }

@@ -7,7 +7,7 @@ use rand::{Rng, SeedableRng};
 use std::net::IpAddr;
 
 const SECOND: u64 = 1_000_000_000;
-const SITE: GroupKey = GroupKey { stack: 1, reason: Some(3), network_namespace: None };
+const SITE: GroupKey = GroupKey { stack: 1, reason: Some(3), network_namespace: None, has_socket: false };
 
 fn dedup(max_flows_per_stack: usize, max_stacks: usize) -> Dedup {
     let mut next = 0;
@@ -109,7 +109,7 @@ fn a_noisy_port_gives_way_to_a_new_one_and_no_further_than_half() {
     for source in 0..20 {
         dedup.see(1, source, 80);
     }
-    let quiet = (0..20).filter(|&source| dedup.see(2, source, 443).is_some()).count();
+    let quiet = (0..20).filter(|&source| dedup.see(1, source, 443).is_some()).count();
     assert_eq!(quiet, 4);
     let released = dedup.release_at(11);
     assert_eq!(released.drops() + 8 + 4, 40);
@@ -125,20 +125,62 @@ fn one_flow_per_stack_is_dedup_by_stack_hash() {
 }
 
 #[test]
-fn a_denied_first_sighting_of_a_port_leaves_within_a_second() {
+fn denied_first_sightings_leave_within_a_second_unless_they_are_a_storm() {
     let mut dedup = dedup(32, 8);
-    assert!(dedup.observe(SITE, drop_at(1, 1, 80), BootTime(SECOND), || false).is_none());
+    let deny = |dedup: &mut Dedup, seconds, source, destination| {
+        let told =
+            dedup.observe(SITE, drop_at(seconds, source, destination), BootTime(seconds * SECOND), || false);
+        assert!(told.is_none());
+    };
+    deny(&mut dedup, 1, 1, 80);
     assert!(dedup.release(BootTime(SECOND + SECOND / 2)).is_empty());
-    let released = dedup.release_at(2);
-    assert_eq!(released.drops(), 1);
+    assert_eq!(dedup.release_at(2).drops(), 1);
     assert!(dedup.release_at(3).is_empty(), "told once");
 
-    let observe = |dedup: &mut Dedup, source| {
-        dedup.observe(SITE, drop_at(3, source, 80), BootTime(3 * SECOND), || false)
-    };
-    assert!(observe(&mut dedup, 2).is_none() && observe(&mut dedup, 3).is_none());
-    assert!(dedup.release_at(5).is_empty(), "more flows of the port wait for the window's end");
-    assert_eq!(dedup.release_at(11).drops(), 2);
+    (2..22).for_each(|source| deny(&mut dedup, 3, source, 80));
+    (0..5).for_each(|source| deny(&mut dedup, 3, source, 443));
+    assert_eq!(dedup.release_at(4).drops(), 8 + 5, "a quarter of the table for each port");
+    assert_eq!(dedup.release_at(11).drops(), 20 - 8, "the others wait for the window's end");
+}
+
+#[test]
+fn in_a_storm_of_flows_each_new_flow_of_another_port_is_told() {
+    for storm in [1, 1000] {
+        let mut dedup = dedup(32, 8);
+        let (mut told, mut late) = (Vec::new(), Released::default());
+        for decisecond in 0..100_u16 {
+            let now = BootTime(u64::from(decisecond) * SECOND / 10);
+            let at_now = |source, destination| PacketDrop { time: now, ..drop_at(0, source, destination) };
+            // The storm takes whatever the limiter gives: one a decisecond.
+            let mut allowed = 1;
+            let mut allow = || std::mem::take(&mut allowed) > 0;
+            for source in 0..50 {
+                let source = (decisecond * 50 + source) % storm;
+                dedup.observe(SITE, at_now(source, 80), now, &mut allow);
+            }
+            if decisecond % 2 == 0 {
+                told.extend(dedup.observe(SITE, at_now(decisecond, 443), now, allow));
+            }
+            late.summaries.extend(dedup.release(now).summaries);
+        }
+        told.extend(late.summaries);
+        let is_quiet =
+            |summary: &&DropSummary| summary.sample.flow.unwrap().ports.unwrap().destination == 443;
+        let records = told.iter().filter(is_quiet).filter(|summary| !summary.other_flows).count();
+        // What came in the last second is still held back.
+        assert!((45..=50).contains(&records), "{records} of 50 beside a storm of {storm} flows");
+    }
+}
+
+#[test]
+fn after_a_scan_a_new_flow_is_told_although_the_table_is_full() {
+    let mut dedup = dedup(32, 8);
+    for port in 0..1000 {
+        dedup.observe(SITE, drop_at(1, 1, port), BootTime(SECOND), || false);
+    }
+    assert!(dedup.see(1, 1, 2000).is_none(), "while it lasts, what finds no room is only counted");
+    assert!(dedup.see(2, 1, 2000).is_some());
+    assert_eq!(dedup.release_at(2).drops(), 16, "half of the table was held back");
 }
 
 #[test]
