@@ -44,6 +44,9 @@ object: ## check that bpf/tcp_drop.bpf.o is what its sources give
 bench: setup build ## what the agent costs, beside bpftrace and perf, as root; BENCH=--quick for minutes, BENCH=--help for more
 	@TCPDROP_TEST_BIN=$(abspath $(BINARY)) cargo run --release --quiet --package tcpdrop-otel-tests --bin bench -- $(BENCH)
 
+soak: setup build ## ten minutes of storms, restarts and reloads, as root: each drop accounted for, memory flat
+	@TCPDROP_TEST_BIN=$(abspath $(BINARY)) cargo run --release --quiet --package tcpdrop-otel-tests --bin soak -- $(SOAK)
+
 install: ## into PREFIX (/usr/local) below DESTDIR: program, configuration, systemd unit
 	@[ -x $(BINARY) ] || { echo 'Nothing to install yet: run `make build` first, as an ordinary user.'; exit 1; }
 	install -D -m 755 $(BINARY) $(DESTDIR)$(PREFIX)/bin/tcpdrop-otel
@@ -53,4 +56,4 @@ install: ## into PREFIX (/usr/local) below DESTDIR: program, configuration, syst
 		packaging/systemd/tcpdrop-otel.service > $(DESTDIR)$(UNITDIR)/tcpdrop-otel.service
 	chmod 644 $(DESTDIR)$(UNITDIR)/tcpdrop-otel.service
 
-.PHONY: help build demo test test-kernels setup lint object bench install
+.PHONY: help build demo test test-kernels setup lint object bench soak install

@@ -12,6 +12,11 @@ impl Ledger {
         Self(json)
     }
 
+    /// Its JSON.
+    pub fn json(&self) -> &Value {
+        &self.0
+    }
+
     /// The one in the last line of `log` that holds `final ledger {json}`.
     pub fn last_of(log: &str) -> Option<Self> {
         let line = log.lines().rev().find(|line| line.contains("final ledger"))?;

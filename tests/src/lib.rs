@@ -17,5 +17,6 @@ pub mod ports;
 pub mod process;
 pub mod receiver;
 pub mod requirements;
+pub mod soak;
 pub mod wait;
 pub mod zoo;
