@@ -96,7 +96,8 @@ pub async fn run(mut config: Config, sources: Sources, file: Option<PathBuf>) ->
 
     let own_ports = Arc::new(probe.own_ports());
     let [logs, traces] = routes.map(|route| SignalTransport::new(route, own_ports.clone()));
-    tracing::info!("log records go to {}, spans to {}", logs.name(), traces.name());
+    let (log_records, spans, metrics) = (logs.name(), traces.name(), own_routes.metrics_to());
+    tracing::info!("log records go to {log_records}, spans to {spans}, own metrics to {metrics}");
     let resource = super::observed_resource();
     let own_telemetry = OwnTelemetry::start(&config, own_routes, own_ports, &resource)?;
     let exporter = Exporter::start(spool.clone(), logs, traces, random.random());

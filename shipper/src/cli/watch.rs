@@ -81,8 +81,9 @@ pub async fn run(
         () = async { _ = ending.wait_for(|&stop| stop).await; sleep(LAST_LINES).await } => None,
     };
     if let Ok(KernelCounts { seen, filtered, .. }) = counters.kernel() {
-        let line = format!("tcpdrop-otel: {seen} drops seen, {filtered} of them left out by the filter");
-        _ = writeln!(anstream::stderr(), "{line}");
+        let left_out =
+            if is_filtered { format!(", {filtered} of them left out by the filter") } else { String::new() };
+        _ = writeln!(anstream::stderr(), "tcpdrop-otel: {seen} drops seen{left_out}");
     }
     Ok(end.transpose().map(drop)?)
 }

@@ -37,6 +37,10 @@ const MAX_HEAD_BYTES: usize = 16 << 10;
 /// Prometheus' text format ("Exposition formats").
 const PROMETHEUS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
+/// For whoever looks with a browser.
+const INDEX: &str = "tcpdrop-otel\n\n/readyz   whether it sees drops\n/livez    whether it answers\n\
+                     /status   where each drop is, and how the export goes\n/metrics  the same for Prometheus\n";
+
 /// Pause after a failed accept, such as without a free file descriptor.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
 
@@ -146,6 +150,7 @@ async fn talk(stream: impl AsyncRead + AsyncWrite + Unpin, router: Router) -> hy
 
 fn router(source: Arc<dyn StatusSource>) -> Router {
     Router::new()
+        .route("/", get(async || INDEX))
         .route("/livez", get(async || "ok\n"))
         .route("/readyz", get(ready))
         .route("/status", get(status))

@@ -60,7 +60,8 @@ fn body(response: &str) -> serde_json::Value {
 async fn the_agent_is_alive_and_other_paths_are_not_there() {
     let (address, _) = serving();
     assert!(response(address, "/livez").await.starts_with("HTTP/1.1 200"));
-    assert!(response(address, "/").await.starts_with("HTTP/1.1 404"));
+    assert!(response(address, "/").await.contains("/status "), "the paths are named");
+    assert!(response(address, "/other").await.starts_with("HTTP/1.1 404"));
 }
 
 #[tokio::test]

@@ -65,6 +65,13 @@ pub struct OwnRoutes {
     logs: Option<Route>,
 }
 
+impl OwnRoutes {
+    /// Where metrics go, for people.
+    pub fn metrics_to(&self) -> String {
+        self.metrics.as_ref().map_or_else(|| "/metrics only".to_owned(), |route| route.destination.name())
+    }
+}
+
 /// The agent's own telemetry at work.
 pub struct OwnTelemetry {
     /// Metrics.

@@ -43,7 +43,8 @@ impl Watch {
         assert!(status.success(), "{status}: {said}");
         let left_out =
             said.split(" of them left out").next().and_then(|text| text.rsplit(' ').next()?.parse().ok());
-        (self.shown(), left_out.unwrap_or_else(|| panic!("nothing of what was left out in: {said}")))
+        assert!(said.contains("drops seen"), "{said}");
+        (self.shown(), left_out.unwrap_or(0))
     }
 }
 

@@ -14,6 +14,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 
@@ -47,10 +48,13 @@ pub(super) async fn checks(
         reach(Service::Traces, &config.export, "export.endpoint"),
         reach(Service::Metrics, &own, own_endpoint)
     );
-    let port = serve::bind(config.health.listen).map(drop);
+    let port = match serve::bind(config.health.listen) {
+        Err(ServeError::InUse { address }) => Port::Taken(address, ask_agent(address).await),
+        bound => Port::Asked(config.health.listen, bound.map(drop)),
+    };
     vec![
         configuration(&ignored(sources)),
-        health_port(config.health.listen, port),
+        health_port(port),
         spool(config.spool.max_bytes, memory),
         receiver(&logs),
         receiver(&traces),
@@ -70,16 +74,56 @@ fn configuration(ignored: &[String]) -> Check {
     }
 }
 
-fn health_port(address: SocketAddr, bound: Result<(), ServeError>) -> Check {
+/// The port of the agent's own server.
+enum Port {
+    /// Whether it can be had.
+    Asked(SocketAddr, Result<(), ServeError>),
+    /// Somebody has it: an agent, if it has answered as one.
+    Taken(SocketAddr, Option<Readiness>),
+}
+
+/// What an agent says at `/readyz`.
+#[derive(Debug, serde::Deserialize)]
+struct Readiness {
+    ready: bool,
+    reasons: Vec<String>,
+}
+
+/// What the agent at `address` says of itself; `None` if none answers there.
+async fn ask_agent(address: SocketAddr) -> Option<Readiness> {
+    const MOST_BYTES: u64 = 64 << 10;
+    let exchange = async {
+        let mut stream = TcpStream::connect(address).await?;
+        stream.write_all(b"GET /readyz HTTP/1.0\r\n\r\n").await?;
+        let mut response = Vec::new();
+        stream.take(MOST_BYTES).read_to_end(&mut response).await?;
+        io::Result::Ok(response)
+    };
+    let response = timeout(PATIENCE, exchange).await.ok()?.ok()?;
+    let response = String::from_utf8(response).ok()?;
+    serde_json::from_str(response.split_once("\r\n\r\n")?.1).ok()
+}
+
+fn health_port(port: Port) -> Check {
     const NAME: &str = "health port";
-    match bound {
-        Ok(()) => Check::ok(NAME, format!("{address} is free")),
-        Err(error @ ServeError::InUse { .. }) => Check::fail(
+    match port {
+        Port::Asked(address, Ok(())) => Check::ok(NAME, format!("{address} is free")),
+        Port::Asked(_, Err(error)) => {
+            Check::fail(NAME, error.to_string(), "set health.listen to an address that can be had")
+        }
+        Port::Taken(address, Some(Readiness { ready: true, .. })) => {
+            Check::ok(NAME, format!("an agent runs already and is ready, see http://{address}/status"))
+        }
+        Port::Taken(address, Some(Readiness { reasons, .. })) => Check::warn(
             NAME,
-            error.to_string(),
-            "if it is an agent that already runs, all is well; else set health.listen to a free port",
+            format!("an agent runs already and is not ready: {}", reasons.join("; ")),
+            format!("look at its log, and at http://{address}/status"),
         ),
-        Err(error) => Check::fail(NAME, error.to_string(), "set health.listen to an address that can be had"),
+        Port::Taken(address, None) => Check::fail(
+            NAME,
+            ServeError::InUse { address }.to_string(),
+            "set health.listen to a free port, or end what has this one",
+        ),
     }
 }
 

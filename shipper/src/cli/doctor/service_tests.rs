@@ -47,8 +47,8 @@ fn a_spool_must_fit_into_memory() {
     assert_eq!(check.found, "may grow to 600 MiB in memory, of which 1024 MiB are available");
 }
 
-/// Answers each connection's requests with `status`.
-async fn answering(status: &'static str) -> SocketAddr {
+/// Answers each connection's requests with `status` and `body`.
+async fn answering(status: &'static str, body: &'static str) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
@@ -56,7 +56,7 @@ async fn answering(status: &'static str) -> SocketAddr {
             tokio::spawn(async move {
                 let mut bytes = [0; 4096];
                 if stream.read(&mut bytes).await.is_ok_and(|read| read > 0) {
-                    let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n");
+                    let answer = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n\r\n{body}", body.len());
                     _ = stream.write_all(answer.as_bytes()).await;
                 }
             });
@@ -77,7 +77,7 @@ async fn receivers_are_asked_for_each_signal() {
     for (status, verdict) in
         [("200 OK", Verdict::Ok), ("404 Not Found", Verdict::Fail), ("503 Busy", Verdict::Warn)]
     {
-        let address = answering(status).await;
+        let address = answering(status, "").await;
         let checks = checks_with(&format!("http://{address}")).await;
         let verdicts: Vec<_> = checks.iter().map(|check| (check.name, check.verdict)).collect();
         let expected = [
@@ -109,10 +109,19 @@ fn variables_that_change_nothing_are_told() {
     assert!(check.found.contains("OTEL_BSP_SCHEDULE_DELAY"), "{check:?}");
 }
 
-#[test]
-fn a_port_that_is_taken_says_that_it_may_be_the_agent() {
-    let address = ([127, 0, 0, 1], 13134).into();
-    let check = health_port(address, Err(ServeError::InUse { address }));
-    assert_eq!(check.verdict, Verdict::Fail);
-    assert!(check.remedy.unwrap().contains("already runs"));
+#[tokio::test]
+async fn an_agent_that_runs_already_is_no_failure() {
+    let check_with = async |status, body| {
+        let address = answering(status, body).await;
+        let port = Port::Taken(address, ask_agent(address).await);
+        health_port(port)
+    };
+    let ready = check_with("200 OK", r#"{"ready":true,"reasons":[]}"#).await;
+    assert_eq!(ready.verdict, Verdict::Ok, "{ready:?}");
+    let waiting = check_with("503 Busy", r#"{"ready":false,"reasons":["the probe is not attached"]}"#).await;
+    assert_eq!(waiting.verdict, Verdict::Warn);
+    assert!(waiting.found.contains("the probe is not attached"), "{waiting:?}");
+    let other = check_with("200 OK", "hello").await;
+    assert_eq!(other.verdict, Verdict::Fail);
+    assert!(other.found.contains("is in use by another process"), "{other:?}");
 }
