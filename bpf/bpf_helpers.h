@@ -22,6 +22,7 @@ typedef __u32 __be32;
 #define offsetof(type, member) __builtin_offsetof(type, member)
 
 #define SEC(name) __attribute__((section(name), used))
+#define __noinline __attribute__((noinline))
 #define __always_inline inline __attribute__((always_inline))
 #define barrier() asm volatile("" ::: "memory")
 
@@ -48,11 +49,13 @@ enum bpf_map_type {
 static void *(*bpf_map_lookup_elem)(void *map, const void *key) = (void *)1;
 static __u64 (*bpf_get_current_pid_tgid)(void) = (void *)14;
 static long (*bpf_get_current_comm)(void *to, __u32 size) = (void *)16;
+static __u64 (*bpf_get_current_task)(void) = (void *)35;
 static long (*bpf_get_stack)(void *ctx, void *to, __u32 size, __u64 flags) = (void *)67;
 static __u64 (*bpf_get_current_cgroup_id)(void) = (void *)80;
 static long (*bpf_probe_read_kernel)(void *to, __u32 size, const void *from) = (void *)113;
 static __u64 (*bpf_jiffies64)(void) = (void *)118;
 static __u64 (*bpf_ktime_get_boot_ns)(void) = (void *)125;
+static long (*bpf_seq_write)(void *seq, const void *data, __u32 size) = (void *)127;
 static long (*bpf_ringbuf_output)(void *ring, void *data, __u64 size, __u64 flags) = (void *)130;
 static __u64 (*bpf_ringbuf_query)(void *ring, __u64 flags) = (void *)134;
 

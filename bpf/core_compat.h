@@ -23,8 +23,17 @@ struct hlist_head {
 	struct hlist_node *first;
 };
 
+typedef struct {
+	int counter;
+} atomic_t;
+
+struct netns_ipv4 {
+	__u8 sysctl_tcp_syncookies; /* an int before 5.13 */
+};
+
 struct net {
 	struct ns_common ns;
+	struct netns_ipv4 ipv4;
 	struct net_device *loopback_dev;
 	struct hlist_head *dev_index_head;
 	__u64 net_cookie; /* 5.12 */
@@ -100,9 +109,47 @@ struct sock_cgroup_data___before_5_15 {
 
 struct sock {
 	struct sock_common __sk_common;
+	atomic_t sk_drops;
+	__u32 sk_ack_backlog;
+	__u32 sk_max_ack_backlog;
 	__u16 sk_protocol;
 	__u16 sk_type;
 	struct sock_cgroup_data sk_cgrp_data;
+};
+
+struct request_sock_queue {
+	atomic_t qlen;
+};
+
+struct inet_connection_sock {
+	struct request_sock_queue icsk_accept_queue;
+};
+
+struct upid {
+	int nr;
+	void *ns;
+};
+
+struct pid {
+	unsigned int level;
+	struct upid numbers[];
+};
+
+struct nsproxy {
+	struct net *net_ns;
+};
+
+struct task_struct {
+	int pid;
+	int tgid;
+	struct pid *thread_pid;
+	struct nsproxy *nsproxy;
+};
+
+struct seq_file;
+
+struct bpf_iter_meta {
+	struct seq_file *seq;
 };
 
 struct skb_shared_info {

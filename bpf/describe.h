@@ -69,22 +69,24 @@ static __always_inline void describe_place(struct sk_buff *skb, const struct dro
 		describe_socket(&drop->socket, event);
 }
 
-static __always_inline void describe_moment(void *ctx, struct scratch *scratch)
+static __always_inline void describe_moment(struct tcp_drop_event *event)
 {
-	struct tcp_drop_event *event = &scratch->event;
 	event->boot_ns = bpf_ktime_get_boot_ns();
 	event->pid = bpf_get_current_pid_tgid() >> 32;
 	event->task_cgroup = bpf_get_current_cgroup_id();
 	bpf_get_current_comm(event->comm, sizeof(event->comm));
+}
 
+static __always_inline void walk_stack(void *ctx, struct scratch *scratch)
+{
 	__u32 depth = stack_depth < TCP_DROP_STACK_DEPTH ? stack_depth : TCP_DROP_STACK_DEPTH;
 	long size = bpf_get_stack(ctx, scratch->stack, (depth + 1) * FRAME_SIZE, 0);
 	__u32 frames = size > 0 ? size / FRAME_SIZE : 0;
 	if (frames > depth) {
 		frames = depth;
-		event->present |= TCP_DROP_STACK_TRUNCATED;
+		scratch->event.present |= TCP_DROP_STACK_TRUNCATED;
 	}
-	event->stack_frames = frames;
+	scratch->event.stack_frames = frames;
 }
 
 /* `ctx` are the tracepoint's arguments, which the stack walk asks for. */
@@ -93,7 +95,8 @@ static __always_inline void describe(void *ctx, struct sk_buff *skb, struct scra
 	__builtin_memset(&scratch->event, 0, sizeof(scratch->event));
 	describe_packet(skb, &scratch->drop, &scratch->event);
 	describe_place(skb, &scratch->drop, &scratch->event);
-	describe_moment(ctx, scratch);
+	describe_moment(&scratch->event);
+	walk_stack(ctx, scratch);
 }
 
 #endif

@@ -10,6 +10,8 @@
 #ifndef PLACE_H
 #define PLACE_H
 
+#include "listener.h"
+
 #define HASH_CHAIN_MAX 8
 
 /* A TCP socket, as far as it was asked before admission. */
@@ -260,6 +262,8 @@ static __always_inline void describe_socket(const struct socket *socket, struct 
 		event->present |= TCP_DROP_HAS_SOCKET_COOKIE;
 	if (!is_full(socket->state))
 		return;
+	if (socket->state == TCP_LISTEN)
+		describe_queues(sock, event);
 	struct cgroup *cgroup = cgroup_of(sock);
 	struct kernfs_node *node = cgroup ? READ(cgroup->kn) : NULL;
 	event->socket_cgroup = node ? READ(node->id) : 0;

@@ -27,6 +27,7 @@ enum tcp_drop_present {
 	TCP_DROP_HAS_SOCKET_CGROUP = 1 << 10,
 	TCP_DROP_STACK_TRUNCATED = 1 << 11,
 	TCP_DROP_HAS_INTERFACE_NAME = 1 << 12,
+	TCP_DROP_HAS_LISTENER = 1 << 13, /* listener_backlog and what follows it */
 };
 
 enum tcp_drop_direction {
@@ -74,6 +75,33 @@ struct tcp_drop_event {
 	__u8 destination[16];
 	__u8 comm[16];
 	__u8 interface_name[16];
+	__u32 listener_backlog; /* connections that wait to be accepted */
+	__u32 listener_backlog_max;
+	__u32 listener_syn_backlog; /* handshakes under way */
+	__u32 silent; /* enum tcp_drop_silent; 0: told by the tracepoint */
+};
+
+/* SYNs that a listener refused, which the tracepoint does not tell: by the
+ * counter of the namespace that each one moves. ListenDrops counts them all;
+ * here it stands for those that neither of the others counts. */
+enum tcp_drop_silent {
+	TCP_DROP_SILENT_LISTEN_OVERFLOWS = 1, /* accept queue full */
+	TCP_DROP_SILENT_REQUEST_QUEUE_FULL = 2, /* SYN queue full, no cookies */
+	TCP_DROP_SILENT_LISTEN_DROPS = 3,
+};
+#define TCP_DROP_SILENT_KINDS 4
+
+/* Refused SYNs per CPU, by enum tcp_drop_silent. */
+struct tcp_drop_silent_counts {
+	__u64 refused[TCP_DROP_SILENT_KINDS];
+	__u64 untold[TCP_DROP_SILENT_KINDS]; /* of these: no event was sent */
+};
+
+/* A process and its network namespace. */
+struct tcp_drop_process {
+	__u64 netns_cookie; /* 0: unknown */
+	__u32 pid; /* in the reader's pid namespace */
+	__u32 netns_inode;
 };
 
 /* Every event on the hook, per CPU: seen = filtered + own + suppressed +

@@ -10,6 +10,9 @@ use crate::packet_drop::BootTime;
 use crate::pipeline::{Intake, Reporting, Sink};
 use crate::probe::{Counters, OwnPorts, Probe, ProbeError, Ring};
 use crate::reload::Live;
+use crate::silent::netstat::Accounts;
+use crate::silent::totals::{NetstatReader, SilentTotals, UntoldRefusals};
+use crate::silent::traced::Traced;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -134,7 +137,7 @@ impl Agent {
     /// When the probe can't be attached or read, or no thread be started.
     pub fn start<S: Sink>(
         mut probe: Probe,
-        intake: Intake,
+        mut intake: Intake,
         make_reporting: impl FnOnce() -> (Enricher, S) + Send + 'static,
         intervals: Intervals,
         live: watch::Receiver<Live>,
@@ -143,18 +146,23 @@ impl Agent {
     ) -> Result<Self, AgentError> {
         let ring = probe.take_ring()?.ok_or(AgentError::RingTaken)?;
         probe.attach()?;
+        let silent_totals = watch_silent(&mut probe, &mut intake);
+        let rings = Rings { drops: ring, silent: probe.take_silent_ring()? };
         let counters = probe.counters();
         let ledger = intake.ledger.clone();
+        let books = intake.silent.books.clone();
         let (outbox, inbox) = mpsc::channel(BATCHES_UNDER_WAY);
         let reporting_pulse = pulse.clone();
         let changes = live.clone();
         // A thread of its own: the symbolizer can't move between threads, and /proc is slow.
         let reporting = std::thread::Builder::new().name("report".to_owned()).spawn(move || {
             let (enricher, sink) = make_reporting();
-            let reporting = Reporting::new(enricher, sink, WallClock::read().now());
-            report_all(reporting, inbox, &counters, &ledger, intervals, changes, &reporting_pulse);
+            let mut reporting = Reporting::new(enricher, sink, WallClock::read().now());
+            reporting.silent = books;
+            let untold = Untold { counters, ledger, silent: silent_totals };
+            report_all(reporting, inbox, untold, intervals, changes, &reporting_pulse);
         })?;
-        let intake = tokio::spawn(read_ring(probe, ring, intake, outbox, live, stop, pulse));
+        let intake = tokio::spawn(read_rings(probe, rings, intake, outbox, live, stop, pulse));
         Ok(Self { intake, reporting })
     }
 
@@ -171,27 +179,63 @@ impl Agent {
     }
 }
 
-/// Reads the ring until it is to stop or something failed; then detaches, drains and releases all.
-async fn read_ring(
+/// What the programs send.
+struct Rings {
+    drops: Ring,
+    /// Refused SYNs, where the kernel lets each be seen.
+    silent: Option<Ring>,
+}
+
+impl Rings {
+    /// Waits until either may have events. Cancel safe.
+    async fn readable(&mut self) -> io::Result<()> {
+        match &mut self.silent {
+            None => self.drops.readable().await,
+            Some(silent) => tokio::select! {
+                readable = self.drops.readable() => readable,
+                readable = silent.readable() => readable,
+            },
+        }
+    }
+}
+
+/// Sets up what this kernel allows for drops that the tracepoint does not tell: one way or the other, never both.
+fn watch_silent(probe: &mut Probe, intake: &mut Intake) -> SilentTotals {
+    let books = intake.silent.books.clone();
+    books.seen_by(probe.silent_source());
+    intake.silent.filters = Some(probe.filters());
+    if let Some(counts) = probe.refusal_counts() {
+        return SilentTotals::Programs(UntoldRefusals::new(counts));
+    }
+    let Some(namespaces) = probe.take_namespaces() else { return SilentTotals::Off };
+    let traced = Arc::new(Traced::new(&probe.reason_names().all(), probe.capabilities().receiving_socket));
+    intake.silent.traced = Some(traced.clone());
+    let filters = probe.filters();
+    let accounts = Accounts::default();
+    SilentTotals::Counters(Box::new(NetstatReader { namespaces, traced, filters, books, accounts }))
+}
+
+/// Reads the rings until it is to stop or something failed; then detaches, drains and releases all.
+async fn read_rings(
     mut probe: Probe,
-    mut ring: Ring,
+    mut rings: Rings,
     mut intake: Intake,
     outbox: mpsc::Sender<Released>,
     mut live: watch::Receiver<Live>,
     mut stop: watch::Receiver<bool>,
     pulse: Pulse,
 ) -> Result<(), AgentError> {
-    let end = read_until_stopped(&mut ring, &mut intake, &outbox, &mut live, &mut stop, &pulse).await;
+    let end = read_until_stopped(&mut rings, &mut intake, &outbox, &mut live, &mut stop, &pulse).await;
     if let Err(error) = probe.detach() {
         tracing::error!("{error}; the counts at the end may miss the last drops");
     }
-    while read_batch(&mut ring, &mut intake, &outbox).await? > 0 {}
+    while read_batch(&mut rings, &mut intake, &outbox).await? > 0 {}
     send(&outbox, intake.release_all()).await?;
     end
 }
 
 async fn read_until_stopped(
-    ring: &mut Ring,
+    rings: &mut Rings,
     intake: &mut Intake,
     outbox: &mpsc::Sender<Released>,
     live: &mut watch::Receiver<Live>,
@@ -205,13 +249,13 @@ async fn read_until_stopped(
         tokio::select! {
             _ = beat.tick() => pulse.intake_moved(),
             () = turned_true(stop) => return Ok(()),
-            readable = ring.readable() => readable.map_err(AgentError::Ring)?,
+            readable = rings.readable() => readable.map_err(AgentError::Ring)?,
             settings = Live::next(live) => intake.reconfigure(&settings),
-            _ = tick.tick(), if !intake.dedup.is_empty() => {
+            _ = tick.tick(), if !intake.is_empty() => {
                 send(outbox, intake.release(boot_now())).await?;
             }
         }
-        read_batch(ring, intake, outbox).await?;
+        read_batch(rings, intake, outbox).await?;
     }
 }
 
@@ -221,14 +265,17 @@ async fn turned_true(stop: &mut watch::Receiver<bool>) {
 }
 
 async fn read_batch(
-    ring: &mut Ring,
+    rings: &mut Rings,
     intake: &mut Intake,
     outbox: &mpsc::Sender<Released>,
 ) -> Result<usize, AgentError> {
     let room = outbox.capacity() > 0;
     let now = boot_now();
     let mut released = Released::default();
-    let read = ring.drain(BATCH, |event| released.summaries.extend(intake.take(event, now, room)));
+    let mut read = rings.drops.drain(BATCH, |event| released.summaries.extend(intake.take(event, now, room)));
+    if let Some(ring) = &mut rings.silent {
+        read += ring.drain(BATCH, |event| released.silent.extend(intake.take_silent(event, now, room)));
+    }
     send(outbox, released).await?;
     send(outbox, intake.take_evicted()).await?;
     Ok(read)
@@ -244,8 +291,7 @@ async fn send(outbox: &mpsc::Sender<Released>, released: Released) -> Result<(),
 fn report_all<S: Sink>(
     mut reporting: Reporting<S>,
     mut inbox: mpsc::Receiver<Released>,
-    counters: &Counters,
-    ledger: &Ledger,
+    mut untold: Untold,
     intervals: Intervals,
     mut live: watch::Receiver<Live>,
     pulse: &Pulse,
@@ -259,13 +305,15 @@ fn report_all<S: Sink>(
         let mut totals = interval(intervals.totals);
         flush.set_missed_tick_behavior(MissedTickBehavior::Delay);
         totals.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // Where counts begin, before the first drop.
+        tell_totals(&mut reporting, &mut untold);
         loop {
             tokio::select! {
                 released = inbox.recv() => match released {
                     Some(released) => reporting.report(released, WallClock::read()),
                     None => break,
                 },
-                _ = totals.tick() => tell_totals(&mut reporting, counters, ledger),
+                _ = totals.tick() => tell_totals(&mut reporting, &mut untold),
                 _ = flush.tick() => {
                     pulse.reporting_moved();
                     reporting.sink.flush();
@@ -277,14 +325,24 @@ fn report_all<S: Sink>(
                 }
             }
         }
-        tell_totals(&mut reporting, counters, ledger);
+        tell_totals(&mut reporting, &mut untold);
         reporting.sink.flush();
     });
 }
 
-fn tell_totals<S: Sink>(reporting: &mut Reporting<S>, counters: &Counters, ledger: &Ledger) {
-    match counters.sites() {
-        Ok(sites) => reporting.report_totals(&sites, ledger.decode_errors(), WallClock::read()),
+/// What is told as numbers at the end of a window.
+struct Untold {
+    counters: Counters,
+    ledger: Arc<Ledger>,
+    silent: SilentTotals,
+}
+
+fn tell_totals<S: Sink>(reporting: &mut Reporting<S>, untold: &mut Untold) {
+    match untold.counters.sites() {
+        Ok(sites) => {
+            reporting.report_silent(untold.silent.take_untold(&sites), WallClock::read());
+            reporting.report_totals(&sites, untold.ledger.decode_errors(), WallClock::read());
+        }
         Err(error) => tracing::error!("{error}; drops without detail are told later"),
     }
 }

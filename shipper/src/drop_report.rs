@@ -1,8 +1,10 @@
 //! [`DropReport`] and [`GroupReport`]: summaries with all that the host knows about them. Pure data, input of `otlp`.
 
 use crate::drop_summary::{DropSummary, FlowWindow};
-use crate::packet_drop::PacketDrop;
+use crate::packet_drop::{NetworkNamespace, PacketDrop};
 use crate::reasons::Classified;
+use crate::silent::totals::SilentCount;
+use crate::silent::{SilentCounter, SilentSource};
 use opentelemetry::trace::{SpanId, TraceId};
 use std::sync::Arc;
 
@@ -109,6 +111,64 @@ pub struct GroupReport {
     pub time: UnixNanos,
     /// Wall-clock time of the last drop.
     pub last_time: UnixNanos,
+}
+
+/// Drops that the tracepoint does not tell, see [`crate::silent`].
+#[derive(Clone, Debug)]
+pub enum SilentReport {
+    /// Refused SYNs of one flow, which were seen.
+    Seen(DropReport),
+    /// A number.
+    Counted {
+        /// How many, and where.
+        count: SilentCount,
+        /// Start of the window.
+        time: UnixNanos,
+        /// End of the window.
+        observed: UnixNanos,
+    },
+}
+
+impl SilentReport {
+    /// The counter that moved.
+    pub fn counter(&self) -> Option<SilentCounter> {
+        match self {
+            Self::Seen(report) => report.packet().silent,
+            Self::Counted { count, .. } => Some(count.counter),
+        }
+    }
+
+    /// Drops.
+    pub fn count(&self) -> u64 {
+        match self {
+            Self::Seen(report) => report.summary.tally.count,
+            Self::Counted { count, .. } => count.count,
+        }
+    }
+
+    /// How they were seen.
+    pub fn source(&self) -> SilentSource {
+        match self {
+            Self::Seen(_) => SilentSource::Fexit,
+            Self::Counted { count, .. } => count.source,
+        }
+    }
+
+    /// The namespace whose listener refused them.
+    pub fn network_namespace(&self) -> Option<NetworkNamespace> {
+        match self {
+            Self::Seen(report) => report.packet().network_namespace,
+            Self::Counted { count, .. } => count.namespace,
+        }
+    }
+
+    /// When the first was refused; of a number, when its window began.
+    pub fn time(&self) -> UnixNanos {
+        match self {
+            Self::Seen(report) => report.time,
+            Self::Counted { time, .. } => *time,
+        }
+    }
 }
 
 /// Why drops are told as a total only.

@@ -23,6 +23,7 @@ pub mod reasons;
 pub mod recording;
 pub mod reload;
 pub mod serve;
+pub mod silent;
 pub mod stack;
 pub mod state;
 pub mod telemetry;

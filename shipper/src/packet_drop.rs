@@ -2,6 +2,7 @@
 //!
 //! What the kernel did not say is `None`, never zero.
 
+use crate::silent::SilentCounter;
 use std::net::IpAddr;
 
 /// A moment on the kernel's boot clock (`CLOCK_BOOTTIME`), in nanoseconds. It runs on while the host sleeps.
@@ -53,6 +54,10 @@ pub struct PacketDrop {
     pub network_namespace: Option<NetworkNamespace>,
     /// The TCP socket that it was for or from.
     pub socket: Option<Socket>,
+    /// The queues of the listening socket that it was for.
+    pub listener: Option<ListenerQueues>,
+    /// The counter that it moved, if the tracepoint did not tell it.
+    pub silent: Option<SilentCounter>,
     /// The task on the CPU: often a bystander.
     pub task: Task,
 }
@@ -161,6 +166,17 @@ pub struct Socket {
     pub cookie: Option<u64>,
     /// Id of the cgroup (v2) that the socket was created in; full sockets only.
     pub cgroup_id: Option<u64>,
+}
+
+/// The queues of a listening socket at that moment, in connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ListenerQueues {
+    /// The accept queue's length: `sk_ack_backlog`.
+    pub backlog: u32,
+    /// Its limit, `sk_max_ack_backlog`: the lesser of `listen()`'s argument and `net.core.somaxconn`. It is full beyond.
+    pub backlog_max: u32,
+    /// Handshakes under way: `icsk_accept_queue.qlen`.
+    pub syn_backlog: u32,
 }
 
 /// The kernel's representations of a TCP socket.

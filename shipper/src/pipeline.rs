@@ -5,12 +5,14 @@
 //!          [Intake]: cheap, per event    │  [Reporting]: costly, per record
 //! ```
 //!
+//! silent ring ─► decode ─► filter ─► dedup ─► rate limit ─► ..., for SYNs that the tracepoint does not tell: [`SilentIntake`].
+//!
 //! The stages know nothing of each other: this file hands on what one gives and the next takes. [`Intake`] runs beside
 //! the ring and never waits for anything but room behind it; what finds none is merged and told later.
 
 use crate::config::Config;
 use crate::dedup::{Dedup, GroupKey, Released};
-use crate::drop_report::{DropReport, GroupReport, SuppressedReport, UnixNanos};
+use crate::drop_report::{DropReport, GroupReport, SilentReport, SuppressedReport, UnixNanos};
 use crate::drop_summary::{DropSummary, SpanIds};
 use crate::enrich::Enricher;
 use crate::enrich::clock::WallClock;
@@ -20,12 +22,18 @@ use crate::packet_drop::BootTime;
 use crate::probe::SiteCount;
 use crate::rate_limit::StackLimiter;
 use crate::reload::Live;
+use crate::silent::books::Books;
+use crate::silent::intake::SilentIntake;
+use crate::silent::totals::SilentCount;
 use crate::stack::{self, Boundaries};
 use crate::totals::Totals;
 use crate::wire;
 use rand::Rng;
 use rand::rngs::StdRng;
 use std::sync::Arc;
+
+/// What refused SYNs have in the place of a stack's hash.
+const SILENT: u64 = 0;
 
 /// ring ─► decode ─► dedup ─► rate limit
 pub struct Intake {
@@ -37,6 +45,8 @@ pub struct Intake {
     pub dedup: Dedup,
     /// Limits on what leaves at once.
     pub limiter: StackLimiter,
+    /// Refused SYNs.
+    pub silent: SilentIntake,
 }
 
 impl Intake {
@@ -54,6 +64,7 @@ impl Intake {
             boundaries,
             dedup: Dedup::new(config.dedup.clone(), new_ids),
             limiter: StackLimiter::new(&config.limit),
+            silent: SilentIntake::new(&config.dedup),
         }
     }
 
@@ -68,6 +79,7 @@ impl Intake {
                 return None;
             }
         };
+        self.silent.saw_drop(&drop);
         let stack = stack::group_hash(self.boundaries.cause(&drop.stack, drop.site), drop.site);
         let key = GroupKey::new(&drop, stack);
         let allows = || room && self.limiter.allows(key.hash(), now);
@@ -78,31 +90,44 @@ impl Intake {
         summary
     }
 
+    /// Takes in one event of the silent ring. Returns what has to leave at once, which is nothing where there is no
+    /// `room`.
+    pub fn take_silent(&mut self, event: &[u8], now: BootTime, room: bool) -> Option<DropSummary> {
+        let Self { silent, limiter, .. } = self;
+        silent.take(event, now, || room && limiter.allows(SILENT, now))
+    }
+
     /// Takes over new settings. What was pending is [evicted](Self::take_evicted), not lost.
     pub fn reconfigure(&mut self, live: &Live) {
         self.limiter.reconfigure(&live.limit);
         self.dedup.reconfigure(&live.dedup);
+        self.silent.reconfigure(&live.dedup);
     }
 
     /// What has to leave by `now`.
     pub fn release(&mut self, now: BootTime) -> Released {
-        let released = self.dedup.release(now);
+        let released = Released { silent: self.silent.release(now), ..self.dedup.release(now) };
         self.ledger.released(released.drops());
         released
     }
 
     /// What had to make room for others.
     pub fn take_evicted(&mut self) -> Released {
-        let released = self.dedup.take_evicted();
+        let released = Released { silent: self.silent.take_evicted(), ..self.dedup.take_evicted() };
         self.ledger.released(released.drops());
         released
     }
 
     /// Everything: the end.
     pub fn release_all(&mut self) -> Released {
-        let released = self.dedup.release_all();
+        let released = Released { silent: self.silent.release_all(), ..self.dedup.release_all() };
         self.ledger.released(released.drops());
         released
+    }
+
+    /// Whether nothing is pending.
+    pub fn is_empty(&self) -> bool {
+        self.dedup.is_empty() && self.silent.is_empty()
     }
 }
 
@@ -114,6 +139,8 @@ pub trait Sink {
     fn group(&mut self, report: GroupReport);
     /// Drops without detail.
     fn suppressed(&mut self, report: SuppressedReport);
+    /// Drops that the tracepoint does not tell.
+    fn silent(&mut self, report: SilentReport);
     /// No more will come for now.
     fn flush(&mut self);
     /// Severities from now on. Sinks that show none, or never change, ignore it.
@@ -128,6 +155,8 @@ pub struct Reporting<S> {
     pub totals: Totals,
     /// When totals were last told.
     pub totals_since: UnixNanos,
+    /// Where silent drops are counted.
+    pub silent: Arc<Books>,
     /// What becomes of the reports.
     pub sink: S,
 }
@@ -135,7 +164,7 @@ pub struct Reporting<S> {
 impl<S: Sink> Reporting<S> {
     /// With nothing told yet at `now`.
     pub fn new(enricher: Enricher, sink: S, now: UnixNanos) -> Self {
-        Self { enricher, totals: Totals::default(), totals_since: now, sink }
+        Self { enricher, totals: Totals::default(), totals_since: now, silent: Arc::default(), sink }
     }
 
     /// Reports what left dedup.
@@ -146,6 +175,23 @@ impl<S: Sink> Reporting<S> {
         for window in released.windows {
             self.sink.group(self.enricher.group_report(window, clock));
         }
+        for summary in released.silent {
+            self.tell_silent(SilentReport::Seen(self.enricher.silent_report(summary, clock)));
+        }
+    }
+
+    /// Reports silent drops that are known as numbers only.
+    pub fn report_silent(&mut self, counts: Vec<SilentCount>, clock: WallClock) {
+        for count in counts {
+            self.tell_silent(SilentReport::Counted { count, time: self.totals_since, observed: clock.now() });
+        }
+    }
+
+    fn tell_silent(&mut self, report: SilentReport) {
+        if let Some(counter) = report.counter() {
+            self.silent.told(counter, report.count());
+        }
+        self.sink.silent(report);
     }
 
     /// Reports the drops that have no detail and were not reported yet.

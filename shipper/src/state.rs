@@ -7,6 +7,7 @@ use crate::ledger::{KernelCounts, Ledger, Snapshot};
 use crate::probe::Counters;
 use crate::reload::Reloads;
 use crate::serve::{NotReady, Status, StatusSource};
+use crate::silent::books::Books;
 use crate::telemetry::metrics::prometheus_text;
 use prometheus::Registry;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -36,6 +37,7 @@ pub struct AgentState {
     pulse: Pulse,
     patience: Duration,
     metrics: Registry,
+    silent: Arc<Books>,
 }
 
 impl AgentState {
@@ -62,7 +64,14 @@ impl AgentState {
             pulse,
             patience: batch_interval + STILL,
             metrics: Registry::new(),
+            silent: Arc::default(),
         }
+    }
+
+    /// With the books of silent drops.
+    #[must_use]
+    pub fn with_silent(self, silent: Arc<Books>) -> Self {
+        Self { silent, ..self }
     }
 
     /// With what `/metrics` shows.
@@ -110,6 +119,7 @@ impl StatusSource for AgentState {
             version: env!("CARGO_PKG_VERSION"),
             uptime_seconds: self.started.elapsed().as_secs(),
             ledger: self.ledger.snapshot(|| self.kernel(), self.slack),
+            silent: self.silent.snapshot(),
             reloads: self.reloads.counts(),
             export: self.export.snapshot(),
             probe: self.probe.clone(),

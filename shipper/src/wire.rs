@@ -5,9 +5,10 @@
 pub mod filter;
 
 use crate::packet_drop::{
-    BootTime, Direction, Flow, IpVersion, NetworkNamespace, PacketDrop, Ports, Socket, SocketKind, Task,
-    TcpFlags, TcpHeader, TcpState,
+    BootTime, Direction, Flow, IpVersion, ListenerQueues, NetworkNamespace, PacketDrop, Ports, Socket,
+    SocketKind, Task, TcpFlags, TcpHeader, TcpState,
 };
+use crate::silent::SilentCounter;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -32,8 +33,9 @@ pub mod present {
     pub const SOCKET_CGROUP: u32 = 1 << 10;
     pub const STACK_TRUNCATED: u32 = 1 << 11;
     pub const INTERFACE_NAME: u32 = 1 << 12;
+    pub const LISTENER: u32 = 1 << 13;
     /// All that this version knows.
-    pub const ALL: u32 = (1 << 13) - 1;
+    pub const ALL: u32 = (1 << 14) - 1;
 }
 
 /// `struct tcp_drop_event`
@@ -69,6 +71,10 @@ pub struct TcpDropEvent {
     pub destination: [u8; 16],
     pub comm: [u8; 16],
     pub interface_name: [u8; 16],
+    pub listener_backlog: u32,
+    pub listener_backlog_max: u32,
+    pub listener_syn_backlog: u32,
+    pub silent: u32,
 }
 
 /// `struct tcp_drop_ledger`
@@ -137,6 +143,28 @@ impl TcpDropPorts {
         let bit = 1 << (port % 64);
         *word = if listed { *word | bit } else { *word & !bit };
     }
+}
+
+/// Values of `enum tcp_drop_silent`, 0 included.
+pub const SILENT_KINDS: usize = 4;
+
+/// `struct tcp_drop_silent_counts`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+#[allow(missing_docs)]
+pub struct TcpDropSilentCounts {
+    pub refused: [u64; SILENT_KINDS],
+    pub untold: [u64; SILENT_KINDS],
+}
+
+/// `struct tcp_drop_process`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+#[allow(missing_docs)]
+pub struct TcpDropProcess {
+    pub netns_cookie: u64,
+    pub pid: u32,
+    pub netns_inode: u32,
 }
 
 /// `struct tcp_drop_own_port`
@@ -208,6 +236,8 @@ pub fn decode(bytes: &[u8]) -> Result<PacketDrop, DecodeError> {
             },
         ),
         socket: event.socket()?,
+        listener: event.listener(),
+        silent: event.silent()?,
         task: Task { pid: event.pid, comm: text(&event.comm), cgroup_id: event.task_cgroup },
     })
 }
@@ -265,6 +295,22 @@ impl TcpDropEvent {
         }
     }
 
+    fn listener(&self) -> Option<ListenerQueues> {
+        let queues = ListenerQueues {
+            backlog: self.listener_backlog,
+            backlog_max: self.listener_backlog_max,
+            syn_backlog: self.listener_syn_backlog,
+        };
+        self.if_present(present::LISTENER, queues)
+    }
+
+    fn silent(&self) -> Result<Option<SilentCounter>, DecodeError> {
+        match self.silent {
+            0 => Ok(None),
+            kind => SilentCounter::from_wire(kind).map(Some).ok_or_else(|| unknown("silent counter", kind)),
+        }
+    }
+
     fn socket(&self) -> Result<Option<Socket>, DecodeError> {
         if !self.has(present::SOCKET) {
             return Ok(None);
@@ -318,6 +364,10 @@ mod tests {
             direction: 1,
             socket_kind: 1,
             socket_state: 1,
+            listener_backlog: 31,
+            listener_backlog_max: 32,
+            listener_syn_backlog: 33,
+            silent: 1,
             ..TcpDropEvent::default()
         };
         event.source[..4].copy_from_slice(&[10, 0, 0, 1]);
@@ -361,6 +411,8 @@ mod tests {
                 cookie: Some(12),
                 cgroup_id: Some(13),
             }),
+            listener: Some(ListenerQueues { backlog: 31, backlog_max: 32, syn_backlog: 33 }),
+            silent: Some(SilentCounter::ListenOverflows),
             task: Task { pid: 23, comm: "curl".to_owned(), cgroup_id: 14 },
         };
         assert_eq!(drop, expected);
@@ -368,13 +420,14 @@ mod tests {
 
     #[test]
     fn what_is_not_present_is_none() {
-        let event = TcpDropEvent { present: 0, segments: 1, stack_frames: 0, ..full_event() };
+        let event = TcpDropEvent { present: 0, segments: 1, stack_frames: 0, silent: 0, ..full_event() };
         let drop = decode(&bytes_of(&event, &[])).unwrap();
         let told = (drop.reason, drop.flow, drop.tcp, drop.packet_size, drop.interface_index);
         assert_eq!(told, (None, None, None, None, None));
         let told =
             (drop.network_namespace, drop.socket, drop.segments, drop.ip_version, drop.stack_truncated);
         assert_eq!(told, (None, None, None, None, false));
+        assert_eq!((drop.listener, drop.silent), (None, None));
     }
 
     #[test]
@@ -424,6 +477,7 @@ mod tests {
             ("direction", TcpDropEvent { direction: 4, ..event }),
             ("socket kind", TcpDropEvent { socket_kind: 0, ..event }),
             ("socket state", TcpDropEvent { socket_state: 13, ..event }),
+            ("silent counter", TcpDropEvent { silent: 4, ..event }),
         ] {
             let error = decode(&bytes_of(&event, &[1, 2])).unwrap_err();
             assert!(matches!(error, DecodeError::Unknown { field: found, .. } if found == field), "{error}");

@@ -1,4 +1,4 @@
-//! The committed BPF object is what its sources give, wherever they lie, and its structs are those of `wire`.
+//! The committed BPF objects are what their sources give, wherever they lie, and their structs are those of `wire`.
 #![allow(clippy::unwrap_used)]
 
 mod skip;
@@ -10,25 +10,28 @@ use std::process::Command;
 use tcpdrop_otel::btf::{Btf, Member};
 use tcpdrop_otel::wire::filter::{TcpDropFilterPrefix, TcpDropFilterSet, TcpDropFilterValue};
 use tcpdrop_otel::wire::{
-    TcpDropAdmission, TcpDropEvent, TcpDropLedger, TcpDropOwnPort, TcpDropPorts, TcpDropSite,
+    TcpDropAdmission, TcpDropEvent, TcpDropLedger, TcpDropOwnPort, TcpDropPorts, TcpDropProcess,
+    TcpDropSilentCounts, TcpDropSite,
 };
 
 fn sources() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../bpf")
 }
 
-fn object_bytes() -> Vec<u8> {
-    std::fs::read(sources().join("tcp_drop.bpf.o")).unwrap()
+const OBJECTS: [&str; 2] = ["tcp_drop.bpf.o", "refused_syn.bpf.o"];
+
+fn object_bytes(name: &str) -> Vec<u8> {
+    std::fs::read(sources().join(name)).unwrap()
 }
 
-fn object_btf() -> Btf {
-    let bytes = object_bytes();
+fn object_btf(name: &str) -> Btf {
+    let bytes = object_bytes(name);
     let file = object::File::parse(&*bytes).unwrap();
     Btf::parse(file.section_by_name(".BTF").unwrap().data().unwrap().to_vec()).unwrap()
 }
 
 #[test]
-fn the_committed_object_is_what_the_sources_give_in_any_folder() {
+fn the_committed_objects_are_what_the_sources_give_in_any_folder() {
     let elsewhere = tempfile::tempdir().unwrap();
     for file in std::fs::read_dir(sources()).unwrap() {
         let file = file.unwrap();
@@ -48,8 +51,8 @@ fn the_committed_object_is_what_the_sources_give_in_any_folder() {
 }
 
 #[test]
-fn the_object_names_no_folder_of_the_machine_it_was_built_on() {
-    let bytes = object_bytes();
+fn the_objects_name_no_folder_of_the_machine_they_were_built_on() {
+    let bytes = OBJECTS.map(object_bytes).concat();
     let strings = bytes.split(|byte| !(b' '..=b'~').contains(byte));
     let paths: Vec<_> = strings
         .filter(|string| string.len() > 4 && string.starts_with(b"/") && string[1..].contains(&b'/'))
@@ -71,19 +74,35 @@ macro_rules! members {
 }
 
 #[test]
-fn structs_lie_in_memory_as_in_the_object() {
-    let btf = object_btf();
-    let check = |name: &str, size: usize, members: Vec<Member>| {
+fn structs_lie_in_memory_as_in_the_objects() {
+    let btf = object_btf("tcp_drop.bpf.o");
+    let btf_of_refused_syn = object_btf("refused_syn.bpf.o");
+    let check_in = |btf: &Btf, name: &str, size: usize, members: Vec<Member>| {
         assert_eq!(btf.struct_size(name), Some(size), "{name}");
         assert_eq!(btf.struct_members(name).unwrap(), members, "{name}");
     };
+    let check = |name: &str, size: usize, members: Vec<Member>| check_in(&btf, name, size, members);
+    let check_refused = |name: &str, size: usize, members: Vec<Member>| {
+        check_in(&btf_of_refused_syn, name, size, members);
+    };
+    check_refused(
+        "tcp_drop_silent_counts",
+        size_of::<TcpDropSilentCounts>(),
+        members!(TcpDropSilentCounts: refused, untold),
+    );
+    check_refused(
+        "tcp_drop_process",
+        size_of::<TcpDropProcess>(),
+        members!(TcpDropProcess: netns_cookie, pid, netns_inode),
+    );
+    assert_eq!(btf_of_refused_syn.struct_members("tcp_drop_event"), btf.struct_members("tcp_drop_event"));
     check(
         "tcp_drop_event",
         size_of::<TcpDropEvent>(),
         members!(TcpDropEvent: boot_ns, site, netns_cookie, socket_cookie, socket_cgroup, task_cgroup, present, reason,
             netns_inode, interface_index, packet_size, seq, ack, pid, window, tcp_flags, source_port,
             destination_port, segments, stack_frames, ip_version, direction, socket_kind, socket_state, source,
-            destination, comm, interface_name),
+            destination, comm, interface_name, listener_backlog, listener_backlog_max, listener_syn_backlog, silent),
     );
     check(
         "tcp_drop_ledger",

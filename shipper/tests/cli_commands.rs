@@ -240,7 +240,7 @@ fn doctor_without_rights_ends_with_what_to_do() {
     let json: serde_json::Value = serde_json::from_str(&json.out).unwrap();
     assert_eq!(json["can_run"], false);
     let checks = json["checks"].as_array().unwrap();
-    assert_eq!(checks.len(), 16);
+    assert_eq!(checks.len(), 17);
     for check in checks {
         let verdict = check["verdict"].as_str().unwrap();
         assert!(["ok", "warn", "fail", "skipped"].contains(&verdict), "{check}");

@@ -10,7 +10,7 @@ use toml::{Table, Value};
 const REFERENCE: &str = include_str!("../../config/tcpdrop-otel.toml");
 
 /// Every key, and a value other than its default.
-const KEYS: [(&str, &str); 75] = [
+const KEYS: [(&str, &str); 76] = [
     ("filter.include.netns", "self"),
     ("filter.include.ports", "80,8000-8080"),
     ("filter.include.addresses", "10.0.0.0/8,fd00::/8"),
@@ -26,6 +26,7 @@ const KEYS: [(&str, &str); 75] = [
     ("admission.first_seen_reserve", "1"),
     ("probe.ring_bytes", "8MiB"),
     ("probe.stack_depth", "8"),
+    ("probe.silent", "netstat"),
     ("dedup.window", "5s"),
     ("dedup.max_flows_per_stack", "1"),
     ("dedup.max_stacks", "16"),

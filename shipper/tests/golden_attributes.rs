@@ -21,12 +21,13 @@ Generated from `shipper/src/otlp/semconv.rs` by `BLESS=1 cargo test --test golde
 Names that do not begin with `tcpdrop.` are OpenTelemetry's, schema <{SCHEMA_URL}>. An attribute that is not known is
 absent. 64-bit ids are strings, since several back ends lose precision above 2^53.
 
-The number of drops is the sum of `tcpdrop.count` over the log records, whatever their `tcpdrop.record`.
+The number of drops is the sum of `tcpdrop.count` over the log records whose `tcpdrop.record` is `drop` or `suppressed`.
+`silent` stands outside that sum: SYNs that a listener refused for a full queue, which the kernel does not report as drops.
 
 ## Log records, spans and span events
 
 Log records of dropped packets are named `tcpdrop.packet.dropped`, as are span events; those of drops that were counted
-without detail `tcpdrop.drops.suppressed`.
+without detail `tcpdrop.drops.suppressed`, those of refused SYNs `tcpdrop.drops.silent`.
 
 | attribute | type | on | example | |
 |---|---|---|---|---|
@@ -37,6 +38,7 @@ without detail `tcpdrop.drops.suppressed`.
         let on = [
             (places.drop, "drop"),
             (places.suppressed, "suppressed"),
+            (places.silent, "silent"),
             (places.span, "span"),
             (places.event, "event"),
         ];

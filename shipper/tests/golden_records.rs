@@ -50,6 +50,11 @@ fn suppressed_records() -> Vec<(&'static str, Entry<LogRecord>)> {
     records.map(|(name, report)| (name, logs::suppressed_record(&report, &policy(), RANDOM))).collect()
 }
 
+fn silent_records() -> Vec<(&'static str, Entry<LogRecord>)> {
+    let records = reports::silent().into_iter();
+    records.map(|(name, report)| (name, logs::silent_record(&report, &policy(), RANDOM))).collect()
+}
+
 fn span() -> Entry<Span> {
     spans::group_span(&reports::group(), &policy(), SpanEvents::Full)
 }
@@ -60,7 +65,7 @@ fn pretty(message: &impl serde::Serialize) -> String {
 
 #[test]
 fn log_records() {
-    for (name, record) in drop_records().into_iter().chain(suppressed_records()) {
+    for (name, record) in drop_records().into_iter().chain(suppressed_records()).chain(silent_records()) {
         assert_blessed(&format!("tests/golden/{name}.log.json"), &pretty(&record.message));
     }
 }
@@ -94,6 +99,9 @@ fn classic_text(style: &Style) -> String {
     for (_, report) in reports::suppressed() {
         classic::write_suppressed(&mut out, &report, style, &zone).unwrap();
     }
+    for (_, report) in reports::silent() {
+        classic::write_silent(&mut out, &report, style, &zone).unwrap();
+    }
     String::from_utf8(out).unwrap()
 }
 
@@ -105,9 +113,15 @@ fn contents_are_what_the_records_say() {
     };
     let (drops, totals) = (drop_records(), suppressed_records());
     let (drop_sum, total_sum) = (sum_of_counts(&drops), sum_of_counts(&totals));
-    let records = u64::try_from(drops.len() + totals.len()).unwrap();
+    let silent = silent_records();
+    let records = u64::try_from(drops.len() + totals.len() + silent.len()).unwrap();
     let resource = Arc::default();
-    let entries = drops.into_iter().chain(totals).map(|(_, entry)| (Arc::clone(&resource), entry)).collect();
+    let entries = drops
+        .into_iter()
+        .chain(totals)
+        .chain(silent)
+        .map(|(_, entry)| (Arc::clone(&resource), entry))
+        .collect();
     let requests = encode(entries);
     assert_eq!(requests.len(), 1);
     assert_eq!(requests[0].contents, Contents { records, drops: drop_sum, totals: total_sum });
@@ -172,6 +186,9 @@ fn every_attribute_is_in_the_table() {
     for (_, entry) in suppressed_records() {
         assert_in_table(&entry.message.attributes, |places| places.suppressed);
     }
+    for (_, entry) in silent_records() {
+        assert_in_table(&entry.message.attributes, |places| places.silent);
+    }
     let span = span().message;
     assert_in_table(&span.attributes, |places| places.span);
     for event in &span.events {
@@ -210,6 +227,9 @@ fn every_attribute_of_the_table_is_filled() {
     }
     for (_, entry) in suppressed_records() {
         mark(&entry.message.attributes, |places| places.suppressed = true);
+    }
+    for (_, entry) in silent_records() {
+        mark(&entry.message.attributes, |places| places.silent = true);
     }
     for attribute in semconv::ATTRIBUTES {
         assert_eq!(places.get(attribute.name), Some(&attribute.places), "{}", attribute.name);

@@ -43,6 +43,27 @@ refused_connections() {
   nc -w 1 ::1 9 < /dev/null
 }
 
+# A listener that is stopped accepts nothing: two connections wait, further SYNs are refused.
+refused_syns() {
+  nc -l -p 7005 "$1" &
+  listener=$!
+  sleep 1
+  kill -STOP $listener
+  for _ in 1 2 3 4 5; do
+    nc -w 1 "$1" 7005 < /dev/null &
+    clients="$clients $!"
+  done
+  sleep 3
+  kill $clients $listener 2> /dev/null
+  kill -CONT $listener
+  clients=
+}
+
+# The value of a counter of TcpExt.
+counter() {
+  awk -v name="$1" '/^TcpExt/ { if (n) print $n; else for (n = NF; n > 0 && $n != name; n--); }' /proc/net/netstat
+}
+
 uname -r | tell RELEASE
 stat -L -c %i /proc/self/ns/net | tell NETNS
 tcpdrop-otel watch --json > /tmp/records 2> /tmp/log &
@@ -52,7 +73,10 @@ ordinary_traffic 127.0.0.1
 ordinary_traffic ::1
 udp_traffic
 refused_connections
+refused_syns 127.0.0.1
+refused_syns ::1
 sleep 2
+counter ListenOverflows | tell OVERFLOWS
 kill -TERM $agent
 wait $agent
 tell RECORD < /tmp/records

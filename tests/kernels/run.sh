@@ -41,7 +41,7 @@ make_initramfs() {
   local root=$work/root library applet
   mkdir -p "$root"/{bin,proc,sys,dev,tmp,etc}
   cp "$(command -v busybox)" "$root/bin/busybox"
-  for applet in sh cat echo grep head ip kill mount nc nslookup poweroff sed sleep stat stty timeout tr \
+  for applet in awk sh cat echo grep head ip kill mount nc nslookup poweroff sed sleep stat stty timeout tr \
     uname wc wget; do
     ln -s busybox "$root/bin/$applet"
   done

@@ -10,6 +10,7 @@ pub mod blaster;
 pub mod collector;
 pub mod http;
 pub mod ledger;
+pub mod listener;
 pub mod netns;
 pub mod nftables;
 pub mod otlp_json;

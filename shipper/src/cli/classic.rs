@@ -1,7 +1,7 @@
 //! The text view: bcc tcpdrop's line for each drop, with the reason, then the kernel stack.
 
 use super::stacks::View;
-use crate::drop_report::{DropReport, Frame, NamedStack, SuppressedReport, UnixNanos};
+use crate::drop_report::{DropReport, Frame, NamedStack, SilentReport, SuppressedReport, UnixNanos};
 use crate::otlp::body::{self, source_and_destination};
 use crate::otlp::{semconv, timestamp};
 use crate::packet_drop::IpVersion;
@@ -110,6 +110,22 @@ pub fn write_suppressed(
     let Style { suppressed, .. } = style;
     let text = body::of_suppressed(report);
     writeln!(out, "{} {suppressed}{text}{suppressed:#}\n", clock_time(report.time, zone))
+}
+
+/// Writes a line about drops that the tracepoint does not tell, and an empty line. The time is the first drop's, or the
+/// start of their window, in `zone`.
+///
+/// # Errors
+/// Those of the writer.
+pub fn write_silent(
+    out: &mut impl Write,
+    report: &SilentReport,
+    style: &Style,
+    zone: &TimeZone,
+) -> io::Result<()> {
+    let Style { suppressed, .. } = style;
+    let text = body::of_silent(report);
+    writeln!(out, "{} {suppressed}{text}{suppressed:#}\n", clock_time(report.time(), zone))
 }
 
 fn flow(report: &DropReport) -> String {

@@ -4,7 +4,7 @@ use super::classic::{self, Style};
 use super::stacks::{StackChoice, Stacks};
 use crate::config::Config;
 use crate::config::model::SpanEvents;
-use crate::drop_report::{DropReport, GroupReport, SuppressedReport};
+use crate::drop_report::{DropReport, GroupReport, SilentReport, SuppressedReport};
 use crate::otlp::encode::Placed;
 use crate::otlp::severity::Policy;
 use crate::otlp::{Entry, json, logs, spans};
@@ -146,6 +146,15 @@ impl<W: Write> Sink for Console<W> {
             Form::Classic(form) => classic::write_suppressed(out, &report, &form.style, &form.zone),
             Form::Json(form) => {
                 form.write(out, |policy, random| logs::suppressed_record(&report, policy, random))
+            }
+        });
+    }
+
+    fn silent(&mut self, report: SilentReport) {
+        self.show(|out, form| match form {
+            Form::Classic(form) => classic::write_silent(out, &report, &form.style, &form.zone),
+            Form::Json(form) => {
+                form.write(out, |policy, random| logs::silent_record(&report, policy, random))
             }
         });
     }

@@ -19,6 +19,7 @@ use crate::probe::{Probe, ProbeError};
 use crate::reload::{Live, Reloader, Reloads};
 use crate::serve::sd_notify::{self, ServiceState};
 use crate::serve::{self, ServeError};
+use crate::silent::books::Books;
 use crate::state::AgentState;
 use crate::telemetry::metrics::MetricsError;
 use crate::telemetry::{Observed, OwnTelemetry};
@@ -108,6 +109,7 @@ pub async fn run(mut config: Config, sources: Sources, file: Option<PathBuf>) ->
         "ring_bytes": config.probe.ring_bytes,
     });
     let pulse = Pulse::default();
+    let books = Arc::<Books>::default();
     let state = AgentState::new(
         reloads,
         probe.counters(),
@@ -123,12 +125,14 @@ pub async fn run(mut config: Config, sources: Sources, file: Option<PathBuf>) ->
         export: exporter.states(),
         site_names: host.site_names(),
         reasons: host.reason_names(),
+        silent: books.clone(),
     }));
-    let state = Arc::new(state.with_metrics(own_telemetry.metrics.registry()));
+    let state = Arc::new(state.with_metrics(own_telemetry.metrics.registry()).with_silent(books.clone()));
     let server = tokio::spawn(serve::serve(listener, state.clone()));
 
     let unexported = (config.export.logs.exporter == SignalExporter::None).then(|| ledger.clone());
-    let intake = Intake::new(&config, ledger, host.boundaries(), StdRng::from_rng(&mut random));
+    let mut intake = Intake::new(&config, ledger, host.boundaries(), StdRng::from_rng(&mut random));
+    intake.silent.books = books;
     let intervals = Intervals {
         flush: config.export.batch_interval,
         totals: Intervals::totals_within(config.dedup.window),

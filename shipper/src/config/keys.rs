@@ -3,7 +3,8 @@
 
 use super::filter::list;
 use super::model::{
-    Compression, Config, EmitSpans, Level, LogFormat, Protocol, SignalExporter, SpanEvents, SpoolMode,
+    Compression, Config, EmitSpans, Level, LogFormat, Protocol, SignalExporter, SilentMode, SpanEvents,
+    SpoolMode,
 };
 use super::read::{
     Given, Read, address, boolean, bytes, choice, duration, endpoint, file, headers, optional, ring_bytes,
@@ -56,6 +57,7 @@ pub(super) const KEYS: &[Key] = &[
     key("admission.first_seen_reserve", |c, v| put(&mut c.admission.first_seen_reserve, whole(v, RATE))),
     key("probe.ring_bytes", |c, v| put(&mut c.probe.ring_bytes, ring_bytes(v))),
     key("probe.stack_depth", |c, v| put(&mut c.probe.stack_depth, whole(v, 1..=64))),
+    key("probe.silent", |c, v| put(&mut c.probe.silent, choice(v, SILENT_MODES))),
     key("dedup.window", |c, v| put(&mut c.dedup.window, duration(v, A_WHILE))),
     key("dedup.max_flows_per_stack", |c, v| put(&mut c.dedup.max_flows_per_stack, whole(v, 1..=4096))),
     key("dedup.max_stacks", |c, v| put(&mut c.dedup.max_stacks, whole(v, 1..=1 << 20))),
@@ -138,6 +140,8 @@ const PROTOCOLS: &[(&str, Protocol)] =
     &[("http/protobuf", Protocol::HttpProtobuf), ("http/json", Protocol::HttpJson), ("grpc", Protocol::Grpc)];
 const SIGNAL_EXPORTERS: &[(&str, SignalExporter)] =
     &[("otlp", SignalExporter::Otlp), ("none", SignalExporter::None)];
+const SILENT_MODES: &[(&str, SilentMode)] =
+    &[("auto", SilentMode::Auto), ("netstat", SilentMode::Netstat), ("off", SilentMode::Off)];
 const SPOOL_MODES: &[(&str, SpoolMode)] = &[("memory", SpoolMode::Memory)];
 const LOG_FORMATS: &[(&str, LogFormat)] = &[("text", LogFormat::Text), ("json", LogFormat::Json)];
 /// Prometheus is served in any case.

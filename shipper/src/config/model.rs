@@ -83,12 +83,26 @@ pub struct Probe {
     pub ring_bytes: u32,
     /// Most stack frames that are recorded, 1 to 64.
     pub stack_depth: u8,
+    /// How SYNs are seen that the tracepoint does not tell.
+    pub silent: SilentMode,
 }
 
 impl Default for Probe {
     fn default() -> Self {
-        Self { ring_bytes: 4 << 20, stack_depth: 64 }
+        Self { ring_bytes: 4 << 20, stack_depth: 64, silent: SilentMode::default() }
     }
+}
+
+/// `probe.silent`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SilentMode {
+    /// One by one where the kernel allows it, else by the counters.
+    #[default]
+    Auto,
+    /// By the namespaces' counters.
+    Netstat,
+    /// Not at all.
+    Off,
 }
 
 /// `[dedup]`

@@ -55,12 +55,14 @@ pub struct Released {
     pub summaries: Vec<DropSummary>,
     /// Become spans.
     pub windows: Vec<GroupWindow>,
+    /// Refused SYNs: they become log records that stand outside the sum of drops.
+    pub silent: Vec<DropSummary>,
 }
 
 impl Released {
     /// Whether nothing leaves.
     pub fn is_empty(&self) -> bool {
-        self.summaries.is_empty() && self.windows.is_empty()
+        self.summaries.is_empty() && self.windows.is_empty() && self.silent.is_empty()
     }
 
     /// The drops that the summaries stand for.

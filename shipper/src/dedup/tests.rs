@@ -40,6 +40,8 @@ fn drop_at(seconds: u64, source: u16, destination: u16) -> PacketDrop {
         interface_name: None,
         network_namespace: None,
         socket: None,
+        listener: None,
+        silent: None,
         task: Task { pid: 0, comm: String::new(), cgroup_id: 0 },
     }
 }

@@ -13,6 +13,7 @@ use crate::drop_report::{
 };
 use crate::drop_summary::{DropSummary, GroupWindow, SpanIds};
 use crate::packet_drop::PacketDrop;
+use crate::probe::REFUSING_FUNCTION;
 use crate::reasons::names::ReasonNames;
 use crate::reasons::{Cause, classify};
 use crate::stack::{self, Boundaries};
@@ -97,6 +98,20 @@ impl Enricher {
     pub fn report(&self, summary: DropSummary, clock: WallClock) -> DropReport {
         DropReport {
             facts: self.facts(&summary.sample),
+            time: clock.at(summary.interval.first),
+            last_time: clock.at(summary.interval.last),
+            observed: clock.now(),
+            trace: own_span(summary.ids),
+            summary,
+        }
+    }
+
+    /// Refused SYNs. The function that refused them is known, the way there is not.
+    pub fn silent_report(&self, summary: DropSummary, clock: WallClock) -> DropReport {
+        let frame = Frame { symbol: Some(REFUSING_FUNCTION.into()), offset: 0 };
+        let stack = NamedStack { frames: vec![frame], hash: None, truncated: true };
+        DropReport {
+            facts: Facts { reason: None, class: None, stack: Arc::new(stack) },
             time: clock.at(summary.interval.first),
             last_time: clock.at(summary.interval.last),
             observed: clock.now(),
@@ -217,6 +232,8 @@ mod tests {
             interface_name: None,
             network_namespace: None,
             socket: None,
+            listener: None,
+            silent: None,
             task: Task { pid: 0, comm: String::new(), cgroup_id: 0 },
         }
     }

@@ -3,7 +3,7 @@
 use super::Contents;
 use super::spool::Spool;
 use crate::config::model::{EmitSpans, Spans};
-use crate::drop_report::{DropReport, GroupReport, SuppressedReport};
+use crate::drop_report::{DropReport, GroupReport, SilentReport, SuppressedReport};
 use crate::ledger::Ledger;
 use crate::otlp::encode::{Placed, encode};
 use crate::otlp::severity::Policy;
@@ -36,6 +36,8 @@ pub struct OtlpSink {
     drops: Vec<Placed<LogRecord>>,
     /// Apart from the drops: of a request that is accepted in part it is not known which records were.
     totals: Vec<Placed<LogRecord>>,
+    /// Apart from both, for the same cause.
+    silent: Vec<Placed<LogRecord>>,
     batched_spans: Vec<Placed<Span>>,
 }
 
@@ -58,6 +60,7 @@ impl OtlpSink {
             unexported: None,
             drops: Vec::new(),
             totals: Vec::new(),
+            silent: Vec::new(),
             batched_spans: Vec::new(),
         }
     }
@@ -68,7 +71,8 @@ impl OtlpSink {
     }
 
     fn flush_if_full(&mut self) {
-        if self.drops.len().max(self.totals.len()).max(self.batched_spans.len()) >= BATCH {
+        let longest = self.drops.len().max(self.totals.len()).max(self.silent.len());
+        if longest.max(self.batched_spans.len()) >= BATCH {
             self.flush();
         }
     }
@@ -102,6 +106,15 @@ impl Sink for OtlpSink {
         self.flush_if_full();
     }
 
+    fn silent(&mut self, report: SilentReport) {
+        if self.unexported.is_some() {
+            return;
+        }
+        let record = logs::silent_record(&report, &self.policy, self.random.random());
+        self.silent.push((self.resource.clone(), record));
+        self.flush_if_full();
+    }
+
     fn set_policy(&mut self, policy: Policy) {
         self.policy = policy;
     }
@@ -109,8 +122,9 @@ impl Sink for OtlpSink {
     fn flush(&mut self) {
         let drops = encode(std::mem::take(&mut self.drops));
         let totals = encode(std::mem::take(&mut self.totals));
+        let silent = encode(std::mem::take(&mut self.silent));
         let spans = encode(std::mem::take(&mut self.batched_spans));
-        for request in drops.into_iter().chain(totals).chain(spans) {
+        for request in drops.into_iter().chain(totals).chain(silent).chain(spans) {
             self.spool.push(request);
         }
     }

@@ -5,7 +5,7 @@ use super::{semconv, timestamp};
 use crate::config::model::Level;
 use crate::drop_report::{DropReport, Facts, FlowReport, NamedStack, UnixNanos};
 use crate::drop_summary::Tally;
-use crate::packet_drop::{Direction, Flow, IpVersion, PacketDrop, Socket, TcpHeader};
+use crate::packet_drop::{Direction, Flow, IpVersion, NetworkNamespace, PacketDrop, Socket, TcpHeader};
 use crate::reasons::Classified;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue, KeyValue};
@@ -148,7 +148,27 @@ pub(super) fn describe_group(attributes: &mut Attributes, packet: &PacketDrop, f
     reason_and_site(attributes, facts.reason.as_deref(), packet.reason, facts.stack.site());
     class(attributes, facts.class);
     stack(attributes, &facts.stack);
-    let netns = packet.network_namespace;
+    namespace(attributes, packet.network_namespace);
+}
+
+/// Where a refused SYN came from, and what refused it.
+pub(super) fn describe_refused(attributes: &mut Attributes, drops: &Drops<'_>) {
+    let Drops { packet, facts, tally, last_time, other_flows } = drops;
+    attributes.int(semconv::BYTES, Some(tally.bytes).filter(|&bytes| bytes > 0));
+    let last = (tally.count > 1).then(|| format!("{:.9}", timestamp(*last_time)));
+    attributes.string(semconv::LAST_TIME, last);
+    attributes.mark(semconv::FLOWS_OTHER, *other_flows);
+    attributes.string(semconv::CODE_FUNCTION_NAME, facts.stack.site());
+    if *other_flows {
+        attributes.string(semconv::DIRECTION, Some(Direction::Receive.name()));
+    } else {
+        describe_packet(attributes, packet);
+        attributes.int(semconv::LISTENER_SYN_BACKLOG, packet.listener.map(|queues| queues.syn_backlog));
+    }
+}
+
+/// The network namespace.
+pub(super) fn namespace(attributes: &mut Attributes, netns: Option<NetworkNamespace>) {
     attributes.string(semconv::NETNS, netns.map(|netns| netns.inode.to_string()));
     let cookie = netns.and_then(|netns| netns.cookie);
     attributes.string(semconv::NETNS_COOKIE, cookie.map(|cookie| cookie.to_string()));
@@ -207,6 +227,8 @@ fn describe_packet(attributes: &mut Attributes, packet: &PacketDrop) {
     if let Some(socket) = packet.socket {
         describe_socket(attributes, socket);
     }
+    attributes.int(semconv::LISTENER_BACKLOG, packet.listener.map(|queues| queues.backlog));
+    attributes.int(semconv::LISTENER_BACKLOG_MAX, packet.listener.map(|queues| queues.backlog_max));
     attributes.int(semconv::TASK_PID, Some(packet.task.pid));
     attributes.string(semconv::TASK_COMM, Some(&packet.task.comm));
 }

@@ -1,8 +1,9 @@
 //! Drops in words: the bodies of log records, and what the text view has in common with them.
 
 use super::attributes::{MAX_STRING_BYTES, truncate};
-use crate::drop_report::{DropReport, SuppressedReport, SuppressionCause};
+use crate::drop_report::{DropReport, SilentReport, SuppressedReport, SuppressionCause};
 use crate::packet_drop::{Direction, Flow, TcpFlags};
+use crate::silent::SilentCounter;
 use std::fmt::{self, Display, Formatter};
 use std::net::{IpAddr, SocketAddr};
 
@@ -64,6 +65,28 @@ pub fn of_drop(report: &DropReport) -> String {
     match report.summary.tally.count {
         1 => {}
         count => body += &format!(" (×{count})"),
+    }
+    body
+}
+
+/// As in `ListenOverflows: 10.0.0.1:41234 > 10.0.0.2:8080 SYN refused, accept queue full (129 of 128)`, or
+/// `ListenOverflows: 12 SYNs refused, accept queue full`.
+pub fn of_silent(report: &SilentReport) -> String {
+    let Some(counter) = report.counter() else { return String::new() };
+    let what = match report {
+        SilentReport::Seen(drops) => subject(drops),
+        SilentReport::Counted { .. } if report.count() == 1 => "1 SYN".to_owned(),
+        SilentReport::Counted { .. } => format!("{} SYNs", report.count()),
+    };
+    let mut body = format!("{}: {what} refused, {}", counter.name(), counter.meaning());
+    if let SilentReport::Seen(drops) = report {
+        if let Some(queues) = drops.packet().listener.filter(|_| counter == SilentCounter::ListenOverflows) {
+            body += &format!(" ({} of {})", queues.backlog, queues.backlog_max);
+        }
+        match report.count() {
+            1 => {}
+            count => body += &format!(" (×{count})"),
+        }
     }
     body
 }

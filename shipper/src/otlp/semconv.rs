@@ -14,10 +14,14 @@ pub const AGENT_VERSION: &str = env!("CARGO_PKG_VERSION");
 pub const EVENT_DROPPED: &str = "tcpdrop.packet.dropped";
 /// Event name of the record of drops without detail.
 pub const EVENT_SUPPRESSED: &str = "tcpdrop.drops.suppressed";
+/// Event name of the record of drops that the tracepoint does not tell.
+pub const EVENT_SILENT: &str = "tcpdrop.drops.silent";
 /// Value of [`RECORD`] on records of dropped packets.
 pub const RECORD_DROP: &str = "drop";
 /// Value of [`RECORD`] on records of drops without detail.
 pub const RECORD_SUPPRESSED: &str = "suppressed";
+/// Value of [`RECORD`] on records of drops that the tracepoint does not tell.
+pub const RECORD_SILENT: &str = "silent";
 /// Value of [`ERROR_TYPE`] where the reason says nothing: its definition reserves it, the crate has no constant for it.
 pub const ERROR_TYPE_OTHER: &str = "_OTHER";
 /// Stands for a stack frame that the kernel does not name.
@@ -54,6 +58,8 @@ pub struct Places {
     pub drop: bool,
     /// On log records of drops without detail.
     pub suppressed: bool,
+    /// On log records of drops that the tracepoint does not tell.
+    pub silent: bool,
     /// On spans.
     pub span: bool,
     /// On span events.
@@ -61,21 +67,29 @@ pub struct Places {
 }
 
 impl Places {
-    const NOWHERE: Self = Self { drop: false, suppressed: false, span: false, event: false };
-    /// Log records of dropped packets.
-    const DROP: Self = Self { drop: true, ..Self::NOWHERE };
+    const NOWHERE: Self = Self { drop: false, suppressed: false, silent: false, span: false, event: false };
+    /// Log records of dropped packets, of refused SYNs too.
+    const DROP: Self = Self { drop: true, silent: true, ..Self::NOWHERE };
     /// Log records of drops without detail.
     const SUPPRESSED: Self = Self { suppressed: true, ..Self::NOWHERE };
-    /// Log records of either kind.
-    const RECORD: Self = Self { drop: true, suppressed: true, ..Self::NOWHERE };
+    /// Log records of drops that the tracepoint does not tell.
+    const SILENT: Self = Self { silent: true, ..Self::NOWHERE };
+    /// Log records of any kind.
+    const RECORD: Self = Self { drop: true, suppressed: true, silent: true, ..Self::NOWHERE };
     /// Whatever tells of a packet.
-    const PACKET: Self = Self { drop: true, event: true, ..Self::NOWHERE };
+    const PACKET: Self = Self { drop: true, silent: true, event: true, ..Self::NOWHERE };
     /// Whatever tells of packets with one stack.
-    const GROUP: Self = Self { span: true, ..Self::PACKET };
+    const GROUP: Self = Self { drop: true, span: true, event: true, ..Self::NOWHERE };
+    /// Whatever tells of packets in one namespace.
+    const PLACE: Self = Self { silent: true, ..Self::GROUP };
+    /// Whatever tells of a packet that may be merged of several.
+    const MERGED: Self = Self { drop: true, event: true, ..Self::NOWHERE };
     /// Whatever has a severity.
     const SEVERE: Self = Self { suppressed: true, ..Self::PACKET };
     /// All of them.
-    const ALL: Self = Self { suppressed: true, ..Self::GROUP };
+    const ALL: Self = Self { suppressed: true, silent: true, ..Self::GROUP };
+    /// Whatever has a drop reason.
+    const REASONED: Self = Self { suppressed: true, ..Self::GROUP };
     /// Span events.
     const EVENT: Self = Self { event: true, ..Self::NOWHERE };
 }
@@ -130,9 +144,9 @@ macro_rules! resource_attributes {
 
 attributes! {
     RECORD = "tcpdrop.record", String, RECORD, "drop",
-        "What the record stands for: `drop` or `suppressed`. Some back ends do not keep event names.";
+        "What the record stands for: `drop`, `suppressed` or `silent`. Some back ends do not keep event names.";
     COUNT = "tcpdrop.count", Int, RECORD, "12",
-        "Drops that this record stands for. Its sum over all records is the number of drops.";
+        "Drops that this record stands for. Its sum over `drop` and `suppressed` is the number of drops; `silent` stands outside.";
     BYTES = "tcpdrop.bytes", Int, DROP, "720",
         "Sum of their sizes.";
     FLOW_COUNT = "tcpdrop.flow.count", Int, EVENT, "12",
@@ -146,16 +160,23 @@ attributes! {
     SUPPRESSED_CAUSE = "tcpdrop.suppressed.cause", String, SUPPRESSED, "budget",
         "Why there is no detail: `budget` (limit on the kernel side), `ring_full` or `decode_error`.";
 
-    REASON = "tcpdrop.reason", String, ALL, "NO_SOCKET",
+    COUNTER = "tcpdrop.counter", String, SILENT, "ListenOverflows",
+        "The namespace's counter that moved: `ListenOverflows` (accept queue full), `TCPReqQFullDrop` (SYN queue full, no cookies), or `ListenDrops` for what neither counts.";
+    SILENT_SOURCE = "tcpdrop.silent.source", String, SILENT, "fexit",
+        "How it was seen: `fexit` (each SYN, or without a flow those over the program's budget) or `netstat` (by the counter, over a window that begins at the time of the record).";
+    ESTIMATED = "tcpdrop.estimated", Bool, SILENT, "true",
+        "The count is the counter's rise less the drops that the tracepoint told: rather too low than too high. Only when true.";
+
+    REASON = "tcpdrop.reason", String, REASONED, "NO_SOCKET",
         "The kernel's drop reason without `SKB_DROP_REASON_`; those of a subsystem begin with its name (`OPENVSWITCH_METER`). Absent on kernels without reasons (before 5.17) and for a number that the kernel does not name.";
-    REASON_CODE = "tcpdrop.reason_code", Int, ALL, "3",
+    REASON_CODE = "tcpdrop.reason_code", Int, REASONED, "3",
         "Number of the drop reason. Numbers differ between kernels.";
-    CLASS = "tcpdrop.class", String, ALL, "no_listener",
+    CLASS = "tcpdrop.class", String, REASONED, "no_listener",
         "What kind of cause it is, of a closed list (docs/reasons.md): that of the reason, else the one that the drop site implies.";
-    CLASS_SOURCE = "tcpdrop.class_source", String, ALL, "reason",
+    CLASS_SOURCE = "tcpdrop.class_source", String, REASONED, "reason",
         "Where the class is from: `reason`, or `site` if it is inferred.";
     ERROR_TYPE = conventional::ERROR_TYPE, String, SEVERE, "NO_SOCKET",
-        "The drop reason, `_OTHER` where it says nothing. Only at severity WARN and above.";
+        "The drop reason, `_OTHER` where it says nothing; the counter of a silent drop. Only at severity WARN and above.";
     CODE_FUNCTION_NAME = conventional::CODE_FUNCTION_NAME, String, ALL, "tcp_v4_rcv",
         "The drop site: the kernel function that dropped the packet.";
     STACK_FRAMES = "tcpdrop.stack.frames", Strings, GROUP, "[\"tcp_v4_rcv\", \"ip_rcv\"]",
@@ -166,9 +187,9 @@ attributes! {
         "Hash of the frames down to the first interrupt. The same on every host and boot of a kernel build.";
     STACK_TRUNCATED = "tcpdrop.stack.truncated", Bool, GROUP, "true",
         "The stack was deeper than recorded. Only when true.";
-    NETNS = "tcpdrop.netns", String, GROUP, "4026531840",
+    NETNS = "tcpdrop.netns", String, PLACE, "4026531840",
         "Inode number of the network namespace, as in `/proc/PID/ns/net`. Soon reused when a namespace is gone.";
-    NETNS_COOKIE = "tcpdrop.netns_cookie", String, GROUP, "1",
+    NETNS_COOKIE = "tcpdrop.netns_cookie", String, PLACE, "1",
         "The network namespace's cookie, never reused until reboot. Absent before Linux 5.12.";
 
     SOURCE_ADDRESS = conventional::SOURCE_ADDRESS, String, PACKET, "10.0.0.1",
@@ -201,7 +222,7 @@ attributes! {
         "Index of the network interface, in its network namespace.";
     PACKET_SIZE = "tcpdrop.packet.size", Int, PACKET, "60",
         "Length of the first IP packet with its header, in bytes. Absent where no IP header exists yet.";
-    PACKET_SEGMENTS = "tcpdrop.packet.segments", Int, PACKET, "3",
+    PACKET_SEGMENTS = "tcpdrop.packet.segments", Int, MERGED, "3",
         "GSO segments of the first packet, when more than one.";
 
     TCP_FLAGS = "tcpdrop.tcp.flags", Strings, PACKET, "[\"SYN\", \"ACK\"]",
@@ -220,6 +241,12 @@ attributes! {
         "Where the state is from: `full`, `request`, `timewait` or `listener`.";
     SOCKET_COOKIE = "tcpdrop.socket.cookie", String, PACKET, "4711",
         "The socket's cookie, as `ss -e` shows it in hexadecimal. Unique until reboot.";
+    LISTENER_BACKLOG = "tcpdrop.listener.backlog", Int, PACKET, "129",
+        "Connections that wait for the listening socket's `accept()`. Only where the socket is a listener.";
+    LISTENER_BACKLOG_MAX = "tcpdrop.listener.backlog_max", Int, PACKET, "128",
+        "Their limit, the lesser of `listen()`'s argument and `net.core.somaxconn`. The queue is full when it holds more.";
+    LISTENER_SYN_BACKLOG = "tcpdrop.listener.syn_backlog", Int, SILENT, "128",
+        "Handshakes under way at the listening socket.";
     TASK_PID = "tcpdrop.task.pid", Int, PACKET, "0",
         "Process that ran on the CPU at the moment of the drop: often a bystander.";
     TASK_COMM = "tcpdrop.task.comm", String, PACKET, "swapper/1",
@@ -278,6 +305,8 @@ mod tests {
 
     #[test]
     fn a_record_stays_within_its_number_of_attributes() {
-        assert!(ATTRIBUTES.iter().filter(|attribute| attribute.places.drop).count() <= 45);
+        // A record of other flows has nothing of what describes one packet.
+        let of_a_packet = |attribute: &&Attribute| attribute.places.drop && attribute.name != FLOWS_OTHER;
+        assert!(ATTRIBUTES.iter().filter(of_a_packet).count() <= 45);
     }
 }

@@ -2,7 +2,8 @@
 
 use super::{ProbeError, take_map};
 use crate::filter::{
-    Criteria, Filter, FilterReport, MOST_NAMESPACES, MOST_PREFIXES, MOST_REASONS, Names, Rules, namespaces,
+    Criteria, Facts, Filter, FilterReport, MOST_NAMESPACES, MOST_PREFIXES, MOST_REASONS, Names, Rules,
+    namespaces,
 };
 use crate::packet_drop::Direction;
 use crate::reasons::names::ReasonNames;
@@ -31,6 +32,7 @@ pub struct Filters {
     maps: Arc<Mutex<Maps>>,
     reasons: ReasonNames,
     agent_netns: u32,
+    rules: Arc<Mutex<Rules>>,
 }
 
 struct Maps {
@@ -68,7 +70,7 @@ impl Filters {
             prefixes: LpmTrie::try_from(take_map(ebpf, "filter_prefixes")?)?,
             in_use: Entries::default(),
         };
-        Ok(Self { maps: Arc::new(Mutex::new(maps)), reasons, agent_netns })
+        Ok(Self { maps: Arc::new(Mutex::new(maps)), reasons, agent_netns, rules: Arc::default() })
     }
 
     /// From here on, the program lets only those drops pass that `filter` wants.
@@ -80,7 +82,13 @@ impl Filters {
         let names = Names { own_netns: self.agent_netns, host_netns: namespaces::host, reasons };
         let (rules, report) = filter.resolve(&names)?;
         self.maps.lock().unwrap_or_else(PoisonError::into_inner).change(&rules)?;
+        *self.rules.lock().unwrap_or_else(PoisonError::into_inner) = rules;
         Ok(report)
+    }
+
+    /// Whether the filter wants a drop that the program did not judge.
+    pub fn wants(&self, facts: &Facts) -> bool {
+        self.rules.lock().unwrap_or_else(PoisonError::into_inner).wants(facts)
     }
 }
 

@@ -9,6 +9,7 @@ mod counters;
 mod error;
 mod filters;
 mod own_ports;
+mod refused_syn;
 mod ring;
 mod variant;
 
@@ -17,6 +18,7 @@ pub use counters::{Counters, SiteCount};
 pub use error::ProbeError;
 pub use filters::Filters;
 pub use own_ports::OwnPorts;
+pub use refused_syn::{Namespaces, ProcessNamespace, RefusalCounts};
 pub use ring::Ring;
 pub use variant::Capabilities;
 
@@ -24,6 +26,7 @@ use crate::btf::Btf;
 use crate::config::model;
 use crate::filter::{Filter, FilterReport};
 use crate::reasons::names::ReasonNames;
+use crate::silent::SilentSource;
 use crate::stack;
 use aya::maps::{MapData, RingBuf};
 use aya::programs::{
@@ -31,6 +34,7 @@ use aya::programs::{
 };
 use aya::{Ebpf, EbpfLoader};
 use error::Step;
+use refused_syn::Silent;
 use rustix::thread::{MembarrierCommand, membarrier};
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
@@ -43,6 +47,9 @@ static OBJECT: &[u8] =
     aya::include_bytes_aligned!(concat!(env!("CARGO_MANIFEST_DIR"), "/../bpf/tcp_drop.bpf.o"));
 
 const TRACEPOINT: &str = "kfree_skb";
+
+/// Decides on each SYN, and refuses it without a word at the tracepoint (net/ipv4/tcp_input.c).
+pub const REFUSING_FUNCTION: &str = "tcp_conn_request";
 
 /// Frees past the tracepoint on kernels without reasons.
 const DROP_FUNCTION: &str = "tcp_drop";
@@ -68,6 +75,8 @@ pub struct Probe {
     filters: Filters,
     admission: Admission,
     reason_names: ReasonNames,
+    silent: Silent,
+    btf: aya::Btf,
 }
 
 impl Probe {
@@ -127,6 +136,9 @@ impl Probe {
             }
         }
 
+        let silent = Silent::load(settings.silent, &aya_btf);
+        capabilities.refused_syns = silent.source();
+
         let ledger = take_map(&mut ebpf, "ledger")?;
         let sites = take_map(&mut ebpf, "sites")?;
         Ok(Self {
@@ -140,6 +152,8 @@ impl Probe {
             filters: Filters::new(&mut ebpf, reason_names.clone(), agent_netns)?,
             admission: Admission::new(&mut ebpf)?,
             reason_names,
+            silent,
+            btf: aya_btf,
             ebpf,
         })
     }
@@ -157,7 +171,43 @@ impl Probe {
             let attached = function_program(&mut self.ebpf)?.attach();
             self.function_link = Some(attached.map_err(|error| ProbeError::of_program(error, Step::Attach))?);
         }
+        self.silent.attach(&self.btf);
         Ok(())
+    }
+
+    /// How SYNs are seen that the tracepoint does not tell. Known for sure once the probe is attached.
+    pub fn silent_source(&self) -> SilentSource {
+        self.silent.source()
+    }
+
+    /// The events of refused SYNs, once; `None` where none are sent.
+    ///
+    /// # Errors
+    /// If the ring cannot be polled.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime with I/O.
+    pub fn take_silent_ring(&mut self) -> Result<Option<Ring>, ProbeError> {
+        match &mut self.silent {
+            Silent::Programs(programs) => programs.take_ring().map_err(ProbeError::FileDescriptor),
+            Silent::Counters(_) | Silent::Off => Ok(None),
+        }
+    }
+
+    /// The counts of refused SYNs, where each is seen.
+    pub fn refusal_counts(&self) -> Option<RefusalCounts> {
+        match &self.silent {
+            Silent::Programs(programs) => Some(programs.counts()),
+            Silent::Counters(_) | Silent::Off => None,
+        }
+    }
+
+    /// The network namespaces whose counters have to be read, once; `None` where refused SYNs are seen, or not wanted.
+    pub fn take_namespaces(&mut self) -> Option<Namespaces> {
+        match &mut self.silent {
+            Silent::Counters(namespaces) => namespaces.take(),
+            Silent::Programs(_) | Silent::Off => None,
+        }
     }
 
     /// Detaches the program: once it returns, no event is under way. Ring and counters stay readable.
@@ -165,6 +215,7 @@ impl Probe {
     /// # Errors
     /// If the kernel refuses.
     pub fn detach(&mut self) -> Result<(), ProbeError> {
+        self.silent.detach();
         if let Some(link) = self.function_link.take() {
             let detached = function_program(&mut self.ebpf)?.detach(link);
             detached.map_err(|error| ProbeError::of_program(error, Step::Detach))?;

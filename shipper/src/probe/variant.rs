@@ -1,5 +1,6 @@
 //! [`Variant`]: the program for the running kernel. [`Capabilities`]: what it can tell.
 
+use crate::silent::SilentSource;
 use serde::Serialize;
 use std::fmt;
 
@@ -32,6 +33,7 @@ impl Variant {
             reason: self.has_reason,
             receiving_socket: self.has_receiving_socket,
             socket_drops: self.has_reason,
+            refused_syns: SilentSource::None,
         }
     }
 }
@@ -48,6 +50,8 @@ pub struct Capabilities {
     /// Segments that a socket's state machine refused: from Linux 5.18 on at the tracepoint; before, where the function
     /// `tcp_drop` can be watched, which compilers may have inlined.
     pub socket_drops: bool,
+    /// How SYNs are seen that a listener refused for a full queue, which the tracepoint does not tell.
+    pub refused_syns: SilentSource,
 }
 
 impl fmt::Display for Capabilities {
@@ -56,6 +60,10 @@ impl fmt::Display for Capabilities {
             (self.reason, "the reason of a drop (Linux 5.17)"),
             (self.receiving_socket, "the receiving socket of every packet (6.11)"),
             (self.socket_drops, "segments that an existing socket refused (5.18)"),
+            (
+                self.refused_syns != SilentSource::Netstat,
+                "the flows of SYNs that a full queue refused (fexit); their number it can",
+            ),
         ];
         let missing: Vec<_> = missing.into_iter().filter(|(given, _)| !given).map(|(_, name)| name).collect();
         write!(f, "program {}", self.program)?;

@@ -58,6 +58,10 @@ impl Layout {
             destination,
             comm,
             interface_name,
+            listener_backlog,
+            listener_backlog_max,
+            listener_syn_backlog,
+            silent,
         );
         Self {
             size: size_of::<TcpDropEvent>(),

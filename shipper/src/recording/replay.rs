@@ -148,7 +148,7 @@ impl<S: Sink> Replay<S> {
         }
         self.replayed.events += 1;
         let summaries = self.intake.take(event, self.now, true).into_iter().collect();
-        self.report(Released { summaries, windows: Vec::new() });
+        self.report(Released { summaries, ..Released::default() });
         let evicted = self.intake.take_evicted();
         self.report(evicted);
     }

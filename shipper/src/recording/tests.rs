@@ -1,7 +1,7 @@
 //! Writer, reader and replay together, without a kernel.
 
 use super::*;
-use crate::drop_report::{DropReport, GroupReport, SuppressedReport};
+use crate::drop_report::{DropReport, GroupReport, SilentReport, SuppressedReport};
 use crate::enrich::symbols::FixedSymbols;
 use crate::reasons::names::ReasonNames;
 use crate::recording::{Known, Recorder};
@@ -55,7 +55,7 @@ struct Seen {
 
 impl Sink for &RefCell<Seen> {
     fn drops(&mut self, report: DropReport) {
-        let told = (report.observed.0 - CLOCK.unix_ns) / 1_000_000;
+        let told = report.observed.0.saturating_sub(CLOCK.unix_ns) / 1_000_000;
         let site = report.facts.stack.site().unwrap_or_default().to_owned();
         let reason = report.facts.reason.as_deref().unwrap_or_default().to_owned();
         self.borrow_mut().drops.push((reason, site, report.summary.tally.count, told));
@@ -68,6 +68,8 @@ impl Sink for &RefCell<Seen> {
     fn suppressed(&mut self, report: SuppressedReport) {
         self.borrow_mut().suppressed += report.count;
     }
+
+    fn silent(&mut self, _report: SilentReport) {}
 
     fn flush(&mut self) {}
 }

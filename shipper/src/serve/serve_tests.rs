@@ -16,6 +16,7 @@ impl StatusSource for Agent {
             healthy: true,
             version: "1.2.3",
             uptime_seconds: 4,
+            silent: crate::silent::books::SilentSnapshot::default(),
             reloads: crate::reload::ReloadCounts::default(),
             ledger: Snapshot { balanced: true, ..Snapshot::default() },
             export: ExportSnapshot::default(),

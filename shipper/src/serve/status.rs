@@ -3,6 +3,7 @@
 use crate::export::send::ExportSnapshot;
 use crate::ledger::Snapshot;
 use crate::reload::ReloadCounts;
+use crate::silent::books::SilentSnapshot;
 use serde::Serialize;
 
 /// Knows how the agent is. Asked by each request, so it must be quick.
@@ -31,6 +32,8 @@ pub struct Status {
     pub uptime_seconds: u64,
     /// Where each drop is.
     pub ledger: Snapshot,
+    /// Drops that the tracepoint does not tell: beside the ledger.
+    pub silent: SilentSnapshot,
     /// How often the configuration was read again.
     pub reloads: ReloadCounts,
     /// How the export goes.

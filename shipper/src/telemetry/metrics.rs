@@ -1,7 +1,7 @@
 //! The agent's own metrics: sent by OTLP, and shown on `/metrics`.
 
 use super::own_exporter::OwnExporter;
-use super::{Observed, drop_metrics, ledger_metrics, process};
+use super::{Observed, drop_metrics, ledger_metrics, process, silent_metrics};
 use crate::otlp::semconv;
 use opentelemetry::{InstrumentationScope, KeyValue, global};
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
@@ -53,6 +53,7 @@ impl OwnMetrics {
         let meter = global::meter_with_scope(scope());
         drop_metrics::register(&meter, observed);
         ledger_metrics::register(&meter, observed);
+        silent_metrics::register(&meter, observed);
         process::register(&meter);
     }
 

@@ -7,6 +7,7 @@ pub mod metrics;
 pub mod own_exporter;
 mod process;
 mod repeats;
+mod silent_metrics;
 
 pub use logs::{set_level, start};
 
@@ -19,6 +20,7 @@ use crate::export::service::Service;
 use crate::ledger::{Ledger, Snapshot};
 use crate::probe::Counters;
 use crate::reasons::names::ReasonNames;
+use crate::silent::books::Books;
 use crate::state::live_slack;
 use logs::OtlpLogs;
 use metrics::{MetricsError, OwnMetrics};
@@ -40,6 +42,8 @@ pub struct Observed {
     pub site_names: SiteNames,
     /// Names of drop reasons.
     pub reasons: ReasonNames,
+    /// Drops that the tracepoint does not tell.
+    pub silent: Arc<Books>,
 }
 
 impl Observed {

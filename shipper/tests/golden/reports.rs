@@ -4,15 +4,17 @@ use opentelemetry::trace::{SpanId, TraceId};
 use std::net::IpAddr;
 use std::sync::Arc;
 use tcpdrop_otel::drop_report::{
-    DropReport, Facts, FlowReport, Frame, GroupReport, NamedStack, SuppressedReport, SuppressionCause,
-    TraceContext, UnixNanos,
+    DropReport, Facts, FlowReport, Frame, GroupReport, NamedStack, SilentReport, SuppressedReport,
+    SuppressionCause, TraceContext, UnixNanos,
 };
 use tcpdrop_otel::drop_summary::{DropSummary, FlowWindow, Interval, SpanIds, Tally};
 use tcpdrop_otel::packet_drop::{
-    BootTime, Direction, Flow, IpVersion, NetworkNamespace, PacketDrop, Ports, Socket, SocketKind, Task,
-    TcpFlags, TcpHeader, TcpState,
+    BootTime, Direction, Flow, IpVersion, ListenerQueues, NetworkNamespace, PacketDrop, Ports, Socket,
+    SocketKind, Task, TcpFlags, TcpHeader, TcpState,
 };
 use tcpdrop_otel::reasons::{Class, ClassSource, Classified};
+use tcpdrop_otel::silent::totals::SilentCount;
+use tcpdrop_otel::silent::{SilentCounter, SilentSource};
 
 /// 2026-01-02T03:04:05.000000006Z.
 const TIME: UnixNanos = UnixNanos(1_767_323_045_000_000_006);
@@ -32,6 +34,7 @@ pub fn drops() -> Vec<(&'static str, DropReport)> {
         ("syn_no_socket", report(syn_no_socket(), 1)),
         ("syn_no_socket_x12", report(syn_no_socket(), 12)),
         ("v6_netfilter_output", report(v6_netfilter_output(), 1)),
+        ("last_ack_overflow", report(last_ack_overflow(), 1)),
         ("nothing_known", report(nothing_known(), 1)),
         ("forwarded_gso_x3", report(forwarded_gso(), 3)),
         ("other_flows_x40", DropReport { summary: other_flows(), ..report(syn_no_socket(), 40) }),
@@ -84,9 +87,45 @@ pub fn suppressed() -> Vec<(&'static str, SuppressedReport)> {
     vec![("suppressed_budget", budget), ("suppressed_ring_full", beyond_table)]
 }
 
+/// Drops that the tracepoint does not tell: seen, over budget, and by a counter.
+pub fn silent() -> Vec<(&'static str, SilentReport)> {
+    let (syn, mut facts) = syn_no_socket();
+    facts.reason = None;
+    facts.stack = Arc::new(named(&[("tcp_conn_request", 0)], None));
+    let (ack, _) = last_ack_overflow();
+    let packet = PacketDrop {
+        site: 0,
+        reason: None,
+        socket: ack.socket,
+        listener: ack.listener,
+        silent: Some(SilentCounter::ListenOverflows),
+        ..syn
+    };
+    let counted = |counter, source, namespace, count| SilentReport::Counted {
+        count: SilentCount { counter, source, namespace, count },
+        time: TIME,
+        observed: UnixNanos(TIME.0 + 10 * SECOND),
+    };
+    let namespace = Some(NetworkNamespace { inode: 4_026_532_256, cookie: Some(7) });
+    vec![
+        ("silent_fexit_x3", SilentReport::Seen(report((packet.clone(), facts.clone()), 3))),
+        ("silent_fexit_others", SilentReport::Seen(others((packet, facts)))),
+        ("silent_fexit_untold", counted(SilentCounter::RequestQueueFull, SilentSource::Fexit, None, 5000)),
+        ("silent_netstat", counted(SilentCounter::ListenDrops, SilentSource::Netstat, namespace, 1)),
+    ]
+}
+
+/// The same for flows beyond the flow table.
+fn others(described: Described) -> DropReport {
+    let mut report = report(described, 40);
+    report.summary.other_flows = true;
+    report
+}
+
 /// A report that is as big as the types allow.
 pub fn biggest() -> DropReport {
-    let (mut packet, mut facts) = syn_no_socket();
+    let (mut packet, mut facts) = last_ack_overflow();
+    packet.segments = Some(u16::MAX);
     let long: Arc<str> = "é".repeat(4000).into();
     packet.flow = Some(Flow {
         source: "2001:db8:1111:2222:3333:4444:5555:6666".parse().unwrap(),
@@ -126,6 +165,8 @@ fn syn_no_socket() -> Described {
         interface_name: Some("eth0".to_owned()),
         network_namespace: Some(NetworkNamespace { inode: 4_026_531_840, cookie: Some(1) }),
         socket: None,
+        listener: None,
+        silent: None,
         task: Task { pid: 0, comm: "swapper/1".to_owned(), cgroup_id: 1 },
     };
     let frames = [
@@ -142,6 +183,25 @@ fn syn_no_socket() -> Described {
         stack: Arc::new(named(&frames, Some(0x00ab_34cd_56ef_7890))),
     };
     (packet, facts)
+}
+
+/// The last ACK of a handshake, for which the accept queue has no room.
+fn last_ack_overflow() -> Described {
+    let (packet, facts) = syn_no_socket();
+    let packet = PacketDrop {
+        reason: Some(80),
+        tcp: Some(TcpHeader { seq: 2_882_400_002, ack: 305_419_896, window: 502, flags: TcpFlags(0x010) }),
+        packet_size: Some(52),
+        socket: Some(Socket {
+            kind: SocketKind::Listener,
+            state: TcpState::Listen,
+            cookie: Some(4711),
+            cgroup_id: Some(77),
+        }),
+        listener: Some(ListenerQueues { backlog: 129, backlog_max: 128, syn_backlog: 3 }),
+        ..packet
+    };
+    (packet, Facts { reason: Some("TCP_LISTEN_OVERFLOW".into()), ..facts })
 }
 
 fn v6_netfilter_output() -> Described {
@@ -195,6 +255,8 @@ fn nothing_known() -> Described {
         interface_name: None,
         network_namespace: None,
         socket: None,
+        listener: None,
+        silent: None,
         task: Task { pid: 812, comm: "sshd".to_owned(), cgroup_id: 1 },
     };
     let frame = Frame { symbol: None, offset: 0 };

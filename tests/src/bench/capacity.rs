@@ -110,7 +110,7 @@ impl Pipeline {
         for event in events.iter() {
             summaries.extend(self.intake.take(event, self.now, true));
         }
-        self.report(Released { summaries, windows: Vec::new() });
+        self.report(Released { summaries, ..Released::default() });
         let evicted = self.intake.take_evicted();
         self.report(evicted);
         self.now = self.now.after(TICK);

@@ -37,9 +37,14 @@ fn end(attributes: &Attributes, name: &str) -> Option<SocketAddr> {
     Some(SocketAddr::new(address, u16::try_from(port).ok()?))
 }
 
-/// The sum of `tcpdrop.count`.
+/// The number of drops: the sum of `tcpdrop.count`. Those that the kernel does not report stand outside.
 pub(crate) fn drops<'a>(records: impl IntoIterator<Item = &'a LogRecord>) -> u64 {
-    records.into_iter().map(LogRecord::count).sum()
+    records.into_iter().filter(|record| !is_silent(record)).map(LogRecord::count).sum()
+}
+
+/// Whether it tells of SYNs that were refused without a drop.
+pub(crate) fn is_silent(record: &LogRecord) -> bool {
+    record.attributes.text("tcpdrop.record") == Some("silent")
 }
 
 /// Checks what holds for the log record of every drop.

@@ -16,4 +16,5 @@ mod own_traffic;
 mod protocols;
 mod service_unit;
 mod shutdown;
+mod silent;
 mod watch;

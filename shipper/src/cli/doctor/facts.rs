@@ -5,6 +5,7 @@ use crate::config::model;
 use crate::enrich::clock::{WallClock, boot_now};
 use crate::probe::{Probe, ProbeError};
 use crate::reasons::names::ReasonNames;
+use crate::silent::SilentSource;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -56,8 +57,8 @@ pub(super) struct BtfFacts {
 /// What came of loading the probe.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) enum LoadFacts {
-    /// It loaded: this program.
-    Loaded(&'static str),
+    /// It loaded: this program, and how refused SYNs are seen.
+    Loaded(&'static str, SilentSource),
     /// The process lacks the rights.
     #[default]
     NoRights,
@@ -87,7 +88,7 @@ impl HostFacts {
             capabilities: status_mask(&fs::read_to_string("/proc/thread-self/status").unwrap_or_default()),
             btf: Btf::of_kernel().map(|btf| BtfFacts::of(&Arc::new(btf))).map_err(|error| error.to_string()),
             load: match Probe::load(settings) {
-                Ok(probe) => LoadFacts::Loaded(probe.program_name()),
+                Ok(probe) => LoadFacts::Loaded(probe.program_name(), probe.silent_source()),
                 Err(ProbeError::NoRights) => LoadFacts::NoRights,
                 Err(error) => LoadFacts::Failed(error.to_string()),
             },

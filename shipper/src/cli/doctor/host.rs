@@ -3,6 +3,7 @@
 use super::check::Check;
 use super::facts::{Cgroups, HostFacts, LoadFacts};
 use crate::probe;
+use crate::silent::SilentSource;
 
 /// Capabilities that matter, by their bits (`linux/capability.h`).
 const CAPABILITIES: [(&str, u32); 4] =
@@ -12,8 +13,19 @@ const CAPABILITIES: [(&str, u32); 4] =
 const EARLIEST_TIME_NS: u64 = 1_704_067_200_000_000_000;
 
 /// All checks of the host, in the order in which they are best read.
-pub(super) const CHECKS: [fn(&HostFacts) -> Check; 10] =
-    [rights, btf, tracepoint, program, lockdown, unprivileged_bpf, symbols, iterators, cgroups, clock];
+pub(super) const CHECKS: [fn(&HostFacts) -> Check; 11] = [
+    rights,
+    btf,
+    tracepoint,
+    program,
+    refused_syns,
+    lockdown,
+    unprivileged_bpf,
+    symbols,
+    iterators,
+    cgroups,
+    clock,
+];
 
 fn has(facts: &HostFacts, capability: &str) -> bool {
     CAPABILITIES.iter().any(|(name, bit)| *name == capability && facts.capabilities >> bit & 1 == 1)
@@ -85,7 +97,7 @@ fn tracepoint(facts: &HostFacts) -> Check {
 fn program(facts: &HostFacts) -> Check {
     const NAME: &str = "program";
     match &facts.load {
-        LoadFacts::Loaded(program) => {
+        LoadFacts::Loaded(program, _) => {
             Check::ok(NAME, format!("the kernel takes {program} (loaded, not attached)"))
         }
         LoadFacts::NoRights if !may_load(facts) => Check::skipped(NAME, "cannot be tried without the rights"),
@@ -96,6 +108,24 @@ fn program(facts: &HostFacts) -> Check {
             let remedy = if remedy.is_empty() { "see the cause" } else { remedy };
             Check::fail(NAME, cause, remedy)
         }
+    }
+}
+
+/// SYNs that a full queue refuses, which the tracepoint does not tell.
+fn refused_syns(facts: &HostFacts) -> Check {
+    const NAME: &str = "refused SYNs";
+    let LoadFacts::Loaded(_, source) = facts.load else {
+        return Check::skipped(NAME, "known with the program only");
+    };
+    match source {
+        SilentSource::Fexit => {
+            Check::ok(NAME, "the kernel lets each be seen, with flow and listener (fexit)")
+        }
+        SilentSource::Netstat => Check::ok(
+            NAME,
+            "the kernel refuses fexit programs: the counters of each network namespace with a process are read (netstat)",
+        ),
+        SilentSource::None => Check::ok(NAME, "not watched: probe.silent is \"off\""),
     }
 }
 
