@@ -28,12 +28,7 @@ struct {
 } own_ports SEC(".maps");
 
 /* A bit for each local port in `own_ports`: nearly all drops need to ask no more. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct tcp_drop_ports);
-} own_port_bits SEC(".maps");
+struct tcp_drop_ports own_port_bits SETTING("own_port_bits");
 
 /* Namespace of the agent. */
 const volatile __u32 agent_netns = 0;
@@ -80,9 +75,7 @@ static __always_inline bool has_port(const struct tcp_drop_ports *ports, __u16 s
 static __always_inline bool may_be_own(const struct headers *headers)
 {
 	__u16 source = headers->source_port, destination = headers->destination_port;
-	__u32 zero = 0;
-	struct tcp_drop_ports *bits = bpf_map_lookup_elem(&own_port_bits, &zero);
-	if (bits && has_port(bits, source, destination))
+	if (has_port(&own_port_bits, source, destination))
 		return true;
 	return status_port && (source == status_port || destination == status_port);
 }

@@ -22,12 +22,7 @@
 #define HASH_FACTOR 0x9e3779b97f4a7c15ULL /* 2^64 / golden ratio */
 
 /* User space shares the rates out over the CPUs. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct tcp_drop_admission);
-} admission SEC(".maps");
+struct tcp_drop_admission admission SETTING("admission");
 
 /* What was used in a beat. */
 struct key {
@@ -63,25 +58,23 @@ struct {
 	__type(value, struct reserves);
 } reserves SEC(".maps");
 
-static __always_inline bool take_from_site(struct tcp_drop_site *site, const struct tcp_drop_admission *rates,
-					   __u64 now)
+static __always_inline bool take_from_site(struct tcp_drop_site *site, __u64 now)
 {
 	__u64 elapsed = now - site->refilled;
 	if (elapsed) {
-		__u64 tokens = site->tokens + elapsed * rates->site_refill;
+		__u64 tokens = site->tokens + elapsed * admission.site_refill;
 		site->refilled = now;
-		site->tokens = elapsed < rates->site_full_after && tokens < rates->site_capacity ?
+		site->tokens = elapsed < admission.site_full_after && tokens < admission.site_capacity ?
 				       tokens :
-				       rates->site_capacity;
+				       admission.site_capacity;
 	}
-	if (site->tokens < rates->site_cost)
+	if (site->tokens < admission.site_cost)
 		return false;
-	site->tokens -= rates->site_cost;
+	site->tokens -= admission.site_cost;
 	return true;
 }
 
-static __always_inline bool take_from_reserve(__u32 netns_inode, bool with_socket,
-					      const struct tcp_drop_admission *rates, __u16 beat)
+static __always_inline bool take_from_reserve(__u32 netns_inode, bool with_socket, __u16 beat)
 {
 	__u32 zero = 0;
 	struct reserves *all = bpf_map_lookup_elem(&reserves, &zero);
@@ -93,14 +86,13 @@ static __always_inline bool take_from_reserve(__u32 netns_inode, bool with_socke
 		reserve->beat = beat;
 		reserve->used = 0;
 	}
-	if (reserve->used >= rates->reserve_limit)
+	if (reserve->used >= admission.reserve_limit)
 		return false;
 	reserve->used++;
 	return true;
 }
 
-static __always_inline bool take_from_key(struct sk_buff *skb, const struct drop *drop,
-					  const struct tcp_drop_admission *rates, __u16 beat)
+static __always_inline bool take_from_key(struct sk_buff *skb, const struct drop *drop, __u16 beat)
 {
 	__u64 hash = ((drop->site >> 2) ^ (__u64)drop->reason << 32) * HASH_FACTOR;
 	hash = (hash ^ (__u64)drop->place.netns_inode << 16 ^ local_port(skb, drop)) * HASH_FACTOR;
@@ -111,12 +103,12 @@ static __always_inline bool take_from_key(struct sk_buff *skb, const struct drop
 	struct key *key = &row->keys[hash >> 52 & (KEYS_IN_ROW - 1)];
 	__u32 tag = hash >> 20;
 	if (key->tag == tag && key->beat == beat) {
-		if (key->used >= rates->key_limit)
+		if (key->used >= admission.key_limit)
 			return false;
 		key->used++;
 		return true;
 	}
-	if (!take_from_reserve(drop->place.netns_inode, drop->rx_sk || skb->sk, rates, beat))
+	if (!take_from_reserve(drop->place.netns_inode, drop->rx_sk || skb->sk, beat))
 		return false;
 	key->tag = tag;
 	key->beat = beat;
@@ -132,14 +124,12 @@ enum admitted {
 
 static __always_inline enum admitted admit(struct sk_buff *skb, const struct drop *drop, struct tcp_drop_site *site)
 {
-	__u32 zero = 0;
-	struct tcp_drop_admission *rates = bpf_map_lookup_elem(&admission, &zero);
-	if (!rates || !rates->site_cost)
+	if (!admission.site_cost)
 		return BY_SITE;
 	__u64 now = bpf_jiffies64();
-	if (take_from_site(site, rates, now))
+	if (take_from_site(site, now))
 		return BY_SITE;
-	return take_from_key(skb, drop, rates, now >> (rates->beat_shift & 63)) ? BY_KEY : NOT_ADMITTED;
+	return take_from_key(skb, drop, now >> (admission.beat_shift & 63)) ? BY_KEY : NOT_ADMITTED;
 }
 
 #endif

@@ -23,6 +23,9 @@ typedef __u32 __be32;
 
 #define SEC(name) __attribute__((section(name), used))
 #define __noinline __attribute__((noinline))
+/* A variable that user space sets at run time, as a map of its own of that name. */
+#define SETTING(name) SEC(".data." name)
+
 #define __always_inline inline __attribute__((always_inline))
 #define barrier() asm volatile("" ::: "memory")
 

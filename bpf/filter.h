@@ -11,12 +11,7 @@
 #define FILTER_LISTS 2
 
 /* The set in use, from 1; 0: everything is wanted. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, __u32);
-} filter_active SEC(".maps");
+__u32 filter_active SETTING("filter_active");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -109,11 +104,10 @@ static __always_inline __u32 kinds_that_match(const struct filter_list *list, co
 /* The set in use; NULL: everything is wanted. */
 static __always_inline struct tcp_drop_filter_set *active_filter(__u32 *index)
 {
-	__u32 zero = 0;
-	__u32 *active = bpf_map_lookup_elem(&filter_active, &zero);
-	if (!active || !*active)
+	__u32 active = *(volatile __u32 *)&filter_active;
+	if (!active)
 		return NULL;
-	*index = *active - 1;
+	*index = active - 1;
 	return bpf_map_lookup_elem(&filter_sets, index);
 }
 

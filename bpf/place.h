@@ -132,27 +132,29 @@ static __always_inline void ask_sender(struct sk_buff *skb, struct socket *socke
 	read_socket(READ(skb->sk), socket);
 }
 
-/* Sets `net` and, where the packet has one, `device`. */
+/* Sets `net` and, where the packet has one, `device`. What the verifier knows as
+ * kernel objects may be rubbish all the same: reading it does no harm. */
 static __always_inline void find_namespace(struct sk_buff *skb, struct socket *socket, struct place *place)
 {
-	place->device = NULL;
+	struct net_device *device = skb->dev;
+	struct net *net = device && !socket->received ? device->nd_net.net : NULL;
+	__u32 inode = net ? net->ns.inum : 0;
+	/* As the last drop on this CPU, or else checked. */
+	bool same = inode && inode == place->netns_inode && net == place->net;
 	place->route = NULL;
+	place->device = device;
+	if (same)
+		return;
+	place->net = net;
+	place->netns_inode = inode;
+	if (inode && net->loopback_dev->nd_net.net == net)
+		return;
+	place->device = NULL;
+	place->net = socket->net;
 	place->netns_inode = 0;
 	/* Queued for a socket: the route is gone, and dev may be rubbish. */
-	place->net = socket->net;
 	if (socket->received)
 		goto found;
-	/* Without a helper: what the verifier knows as a kernel object may be rubbish all the same. */
-	struct net_device *device = skb->dev;
-	struct net *net = device ? device->nd_net.net : NULL;
-	if (net && net->loopback_dev->nd_net.net == net) {
-		place->device = device;
-		place->net = net;
-		place->netns_inode = net->ns.inum;
-		if (place->netns_inode)
-			return;
-	}
-	place->device = NULL;
 	place->net = NULL;
 	place->route = route_of(skb);
 	if (place->route) {

@@ -43,11 +43,10 @@ static __always_inline __u64 wakeup(__u64 filled)
 {
 	__u32 zero = 0;
 	struct sent *last = bpf_map_lookup_elem(&last_sent, &zero);
-	struct tcp_drop_admission *settings = bpf_map_lookup_elem(&admission, &zero);
-	if (!last || !settings)
+	if (!last)
 		return BPF_RB_FORCE_WAKEUP;
 	__u64 now = bpf_jiffies64();
-	bool quiet = now - last->event >= settings->quiet_jiffies;
+	bool quiet = now - last->event >= admission.quiet_jiffies;
 	bool filling = filled > ring_bytes / 4 && now != last->wakeup;
 	last->event = now;
 	if (!quiet && !filling)

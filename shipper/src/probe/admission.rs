@@ -31,7 +31,7 @@ unsafe impl aya::Pod for TcpDropAdmission {}
 impl Admission {
     /// Admits everything.
     pub(super) fn new(ebpf: &mut Ebpf) -> Result<Self, ProbeError> {
-        let map = Array::try_from(take_map(ebpf, "admission")?)?;
+        let map = Array::try_from(take_map(ebpf, ".data.admission")?)?;
         let cpus = aya::util::online_cpus().map_or(1, |cpus| cpus.len()).max(1);
         let admission = Self {
             map: Arc::new(Mutex::new(map)),

@@ -63,7 +63,7 @@ unsafe impl aya::Pod for TcpDropFilterPrefix {}
 impl Filters {
     pub(super) fn new(ebpf: &mut Ebpf, reasons: ReasonNames, agent_netns: u32) -> Result<Self, ProbeError> {
         let maps = Maps {
-            active: Array::try_from(take_map(ebpf, "filter_active")?)?,
+            active: Array::try_from(take_map(ebpf, ".data.filter_active")?)?,
             sets: Array::try_from(take_map(ebpf, "filter_sets")?)?,
             ports: Array::try_from(take_map(ebpf, "filter_ports")?)?,
             values: HashMap::try_from(take_map(ebpf, "filter_values")?)?,

@@ -279,6 +279,13 @@ impl Probe {
         self.variant.program
     }
 
+    /// Instructions that the verifier looked at when the program was loaded: what a start costs most. Kernels tell it from
+    /// 5.16 on.
+    pub fn verified_instructions(&self) -> Option<u32> {
+        let program: &BtfTracePoint = self.ebpf.program(self.variant.program)?.try_into().ok()?;
+        program.info().ok()?.verified_instruction_count()
+    }
+
     /// What this kernel lets the probe tell.
     pub fn capabilities(&self) -> Capabilities {
         self.capabilities

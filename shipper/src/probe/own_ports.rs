@@ -35,7 +35,7 @@ impl OwnPorts {
     pub(super) fn new(ebpf: &mut Ebpf, agent_netns: u32) -> Result<Self, ProbeError> {
         let registered = Registered {
             map: HashMap::try_from(take_map(ebpf, "own_ports")?)?,
-            bits: Array::try_from(take_map(ebpf, "own_port_bits")?)?,
+            bits: Array::try_from(take_map(ebpf, ".data.own_port_bits")?)?,
             local: Box::default(),
             uses: BTreeMap::new(),
         };

@@ -17,4 +17,5 @@ mod protocols;
 mod service_unit;
 mod shutdown;
 mod silent;
+mod storm;
 mod watch;

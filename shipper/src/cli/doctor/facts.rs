@@ -57,8 +57,15 @@ pub(super) struct BtfFacts {
 /// What came of loading the probe.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) enum LoadFacts {
-    /// It loaded: this program, and how refused SYNs are seen.
-    Loaded(&'static str, SilentSource),
+    /// It loaded.
+    Loaded {
+        /// Name of the program.
+        program: &'static str,
+        /// What the verifier looked at, where the kernel tells.
+        verified_instructions: Option<u32>,
+        /// How refused SYNs are seen.
+        refused_syns: SilentSource,
+    },
     /// The process lacks the rights.
     #[default]
     NoRights,
@@ -88,7 +95,11 @@ impl HostFacts {
             capabilities: status_mask(&fs::read_to_string("/proc/thread-self/status").unwrap_or_default()),
             btf: Btf::of_kernel().map(|btf| BtfFacts::of(&Arc::new(btf))).map_err(|error| error.to_string()),
             load: match Probe::load(settings) {
-                Ok(probe) => LoadFacts::Loaded(probe.program_name(), probe.silent_source()),
+                Ok(probe) => LoadFacts::Loaded {
+                    program: probe.program_name(),
+                    verified_instructions: probe.verified_instructions(),
+                    refused_syns: probe.silent_source(),
+                },
                 Err(ProbeError::NoRights) => LoadFacts::NoRights,
                 Err(error) => LoadFacts::Failed(error.to_string()),
             },

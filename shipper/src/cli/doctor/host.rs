@@ -97,8 +97,10 @@ fn tracepoint(facts: &HostFacts) -> Check {
 fn program(facts: &HostFacts) -> Check {
     const NAME: &str = "program";
     match &facts.load {
-        LoadFacts::Loaded(program, _) => {
-            Check::ok(NAME, format!("the kernel takes {program} (loaded, not attached)"))
+        LoadFacts::Loaded { program, verified_instructions, .. } => {
+            let verified = verified_instructions
+                .map_or_else(String::new, |count| format!("; {count} instructions verified"));
+            Check::ok(NAME, format!("the kernel takes {program} (loaded, not attached{verified})"))
         }
         LoadFacts::NoRights if !may_load(facts) => Check::skipped(NAME, "cannot be tried without the rights"),
         LoadFacts::NoRights => Check::fail(NAME, "the kernel denied it", "see lockdown below"),
@@ -114,7 +116,7 @@ fn program(facts: &HostFacts) -> Check {
 /// SYNs that a full queue refuses, which the tracepoint does not tell.
 fn refused_syns(facts: &HostFacts) -> Check {
     const NAME: &str = "refused SYNs";
-    let LoadFacts::Loaded(_, source) = facts.load else {
+    let LoadFacts::Loaded { refused_syns: source, .. } = facts.load else {
         return Check::skipped(NAME, "known with the program only");
     };
     match source {

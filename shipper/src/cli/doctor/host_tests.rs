@@ -6,6 +6,10 @@ use crate::cli::doctor::facts::BtfFacts;
 
 const BPF_AND_PERFMON: u64 = 1 << 39 | 1 << 38;
 
+fn loaded(refused_syns: SilentSource) -> LoadFacts {
+    LoadFacts::Loaded { program: "kfree_skb_rx_sk", verified_instructions: Some(9), refused_syns }
+}
+
 /// A host that has it all.
 fn good() -> HostFacts {
     HostFacts {
@@ -13,7 +17,7 @@ fn good() -> HostFacts {
         binary: "/usr/local/bin/tcpdrop-otel".into(),
         capabilities: BPF_AND_PERFMON | 1 << 34,
         btf: Ok(BtfFacts { tracepoint_parameters: Some(5), reasons: 126, has_task_file_iterator: true }),
-        load: LoadFacts::Loaded("kfree_skb_rx_sk", SilentSource::Fexit),
+        load: loaded(SilentSource::Fexit),
         lockdown: Some("none [integrity] confidentiality".to_owned()),
         kallsyms_shown: Ok(true),
         kptr_restrict: Some(1),
@@ -94,13 +98,8 @@ const CASES: &[Case] = &[
         "sysctl kernel.kptr_restrict=1",
     ),
     (|host| host.kallsyms_shown = Err("no file".to_owned()), "symbols", Verdict::Warn, "CONFIG_KALLSYMS=y"),
-    (
-        |host| host.load = LoadFacts::Loaded("p", SilentSource::Netstat),
-        "refused SYNs",
-        Verdict::Ok,
-        "netstat",
-    ),
-    (|host| host.load = LoadFacts::Loaded("p", SilentSource::None), "refused SYNs", Verdict::Ok, "off"),
+    (|host| host.load = loaded(SilentSource::Netstat), "refused SYNs", Verdict::Ok, "netstat"),
+    (|host| host.load = loaded(SilentSource::None), "refused SYNs", Verdict::Ok, "off"),
     (|host| host.cgroups = Cgroups::None, "cgroups", Verdict::Warn, "unified_cgroup_hierarchy"),
     (|host| host.cgroups = Cgroups::Hybrid, "cgroups", Verdict::Ok, "beside version 1"),
     (|host| host.boot_ns = 0, "clock", Verdict::Fail, "clock_gettime"),
