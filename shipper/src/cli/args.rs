@@ -185,12 +185,9 @@ pub struct SettingsArgs {
     pub sets: Vec<String>,
 }
 
-/// Arguments of `watch`.
-#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
-pub struct WatchArgs {
-    /// Print OTLP/JSON, one object a line, instead of text.
-    #[arg(long)]
-    pub json: bool,
+/// What text shows; goes beside a `--json`.
+#[derive(Args, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TextArgs {
     /// When to show a kernel stack whole in text: if it is new or was last shown a while ago, always, or never.
     #[arg(
         long,
@@ -201,6 +198,17 @@ pub struct WatchArgs {
         conflicts_with = "json"
     )]
     pub stacks: StackChoice,
+}
+
+/// Arguments of `watch`.
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+pub struct WatchArgs {
+    /// Print OTLP/JSON, one object a line, instead of text.
+    #[arg(long)]
+    pub json: bool,
+    /// How much of the stacks.
+    #[command(flatten)]
+    pub text: TextArgs,
     /// End after N records.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub count: Option<u64>,
@@ -260,16 +268,9 @@ pub struct ReplayArgs {
     /// Print OTLP/JSON, one object a line: log records and spans.
     #[arg(long)]
     pub json: bool,
-    /// When to show a kernel stack whole in text: if it is new or was last shown a while ago, always, or never.
-    #[arg(
-        long,
-        value_name = "new|always|never",
-        value_enum,
-        default_value_t,
-        hide_possible_values = true,
-        conflicts_with = "json"
-    )]
-    pub stacks: StackChoice,
+    /// How much of the stacks.
+    #[command(flatten)]
+    pub text: TextArgs,
     /// Settings of the replay.
     #[command(flatten)]
     pub settings: ExplicitSettingsArgs,

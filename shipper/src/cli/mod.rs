@@ -56,7 +56,7 @@ pub fn main() -> ExitCode {
         }),
         Command::Watch(args) => with_settings(&args.settings, async |mut config| {
             args.filter.clone().apply(&mut config.filter);
-            watch::run(config, args.json, args.stacks, args.count).await
+            watch::run(config, args.json, args.text.stacks, args.count).await
         }),
         Command::Record(args) => with_settings(&args.settings.clone(), async |mut config| {
             args.filter.clone().apply(&mut config.filter);

@@ -53,7 +53,7 @@ pub fn run(args: &ReplayArgs) -> ExitCode {
 }
 
 fn replay_file(args: &ReplayArgs, config: &Config) -> Result<(), ReplayError> {
-    let ReplayArgs { file: path, json, stacks, .. } = args;
+    let ReplayArgs { file: path, json, text, .. } = args;
     let input: Box<dyn BufRead> = if path == Path::new("-") {
         Box::new(io::stdin().lock())
     } else {
@@ -69,7 +69,7 @@ fn replay_file(args: &ReplayArgs, config: &Config) -> Result<(), ReplayError> {
         let form = if *json {
             Form::Json(json_form(header, config, random))
         } else {
-            Form::classic(&terminal, *stacks)
+            Form::classic(&terminal, text.stacks)
         };
         let out = Output { out: terminal, failure: &failure };
         Console { out, form, remaining: None, stop: stop.clone() }.start()

@@ -183,9 +183,15 @@ fn the_host_s_namespace_holds_after_a_reload_under_load() {
 
 /// With room for each flow to be told by itself.
 fn roomy(options: Options) -> Options {
-    ["dedup.max_flows_per_stack=4096", "limit.burst=1000000", "limit.per_stack_per_second=1000000"]
-        .into_iter()
-        .fold(options.set("limit.global_per_second=1000000"), Options::set)
+    [
+        "admission.per_site_per_second=0",
+        "dedup.max_flows_per_stack=4096",
+        "limit.burst=1000000",
+        "limit.per_stack_per_second=1000000",
+        "limit.global_per_second=1000000",
+    ]
+    .into_iter()
+    .fold(options, Options::set)
 }
 
 /// Reloads to each filter, included and excluded, while drops of other flows come; of the drops that are made then exactly
