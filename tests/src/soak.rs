@@ -273,9 +273,13 @@ fn any_settings(random: &mut StdRng) -> String {
         "[filter.include]\naddresses = [\"127.0.0.0/8\"]\ndirection = [\"receive\"]\n",
     ];
     format!(
-        "{}[dedup]\nwindow = \"{}ms\"\nmax_flows_per_stack = {}\nmax_stacks = {}\n\
+        "{}[admission]\nper_site_per_second = {}\nburst = {}\nfirst_seen_reserve = {}\n[dedup]\nwindow = \"{}ms\"\nmax_flows_per_stack = {}\nmax_stacks = {}\n\
          [limit]\nper_stack_per_second = {}\nburst = {}\nglobal_per_second = {}\n",
         filters.choose(random).unwrap_or(&""),
+        // 0 admits all.
+        random.random_range(0..3) * random.random_range(1..20_000),
+        random.random_range(1..10_000),
+        random.random_range(1..1000),
         random.random_range(100..3000),
         random.random_range(1..=64),
         random.random_range(1..=4096),
