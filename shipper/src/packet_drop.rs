@@ -62,6 +62,49 @@ pub struct PacketDrop {
     pub task: Task,
 }
 
+/// What a drop is counted by: all of a [`PacketDrop`] that needs no memory of its own. Fields are as there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct Sighting {
+    pub time: BootTime,
+    pub site: u64,
+    pub reason: Option<u32>,
+    pub flow: Option<Flow>,
+    pub tcp: Option<TcpHeader>,
+    pub packet_size: Option<u32>,
+    pub direction: Direction,
+    pub network_namespace: Option<NetworkNamespace>,
+    pub socket: Option<Socket>,
+}
+
+/// A drop that is counted at once, and described only if it comes to stand for others.
+pub trait Sighted {
+    /// What it is counted by.
+    fn sighting(&self) -> Sighting;
+    /// All of it.
+    fn describe(self) -> PacketDrop;
+}
+
+impl Sighted for PacketDrop {
+    fn sighting(&self) -> Sighting {
+        Sighting {
+            time: self.time,
+            site: self.site,
+            reason: self.reason,
+            flow: self.flow,
+            tcp: self.tcp,
+            packet_size: self.packet_size,
+            direction: self.direction,
+            network_namespace: self.network_namespace,
+            socket: self.socket,
+        }
+    }
+
+    fn describe(self) -> PacketDrop {
+        self
+    }
+}
+
 /// IP version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum IpVersion {

@@ -18,7 +18,7 @@ use crate::enrich::Enricher;
 use crate::enrich::clock::WallClock;
 use crate::ledger::Ledger;
 use crate::otlp::severity::Policy;
-use crate::packet_drop::BootTime;
+use crate::packet_drop::{BootTime, Sighted};
 use crate::probe::SiteCount;
 use crate::rate_limit::StackLimiter;
 use crate::reload::Live;
@@ -71,19 +71,20 @@ impl Intake {
     /// Takes in one event of the ring. Returns what has to leave at once, which is nothing where there is no `room`.
     pub fn take(&mut self, event: &[u8], now: BootTime, room: bool) -> Option<DropSummary> {
         self.ledger.received(1);
-        let drop = match wire::decode(event) {
-            Ok(drop) => drop,
+        let event = match wire::Event::read(event) {
+            Ok(event) => event,
             Err(error) => {
                 tracing::warn!(%error, "an event of the probe could not be decoded; it is counted");
                 self.ledger.undecodable(1);
                 return None;
             }
         };
+        let drop = (&event).sighting();
         self.silent.saw_drop(&drop);
-        let stack = stack::group_hash(self.boundaries.cause(&drop.stack, drop.site), drop.site);
+        let stack = stack::group_hash(self.boundaries.cause(event.stack(), drop.site), drop.site);
         let key = GroupKey::new(&drop, stack);
         let allows = || room && self.limiter.allows(key.hash(), now);
-        let summary = self.dedup.observe(key, drop, now, allows);
+        let summary = self.dedup.observe(key, &event, now, allows);
         if summary.is_none() {
             self.ledger.merged(1);
         }

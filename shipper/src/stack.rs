@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use std::io::{self, BufRead};
 use std::ops::Range;
 use twox_hash::XxHash3_64;
+use zerocopy::IntoBytes;
 
 /// Whether `symbol` belongs to the tracing of a drop or to the functions that free a packet, rather than to its drop site.
 pub fn is_tracing(symbol: &str) -> bool {
@@ -127,11 +128,7 @@ impl Boundaries {
 
 /// Hash that groups drops with the same cause on this host, until reboot. Without a stack it is the site's.
 pub fn group_hash(cause: &[u64], site: u64) -> u64 {
-    let mut bytes = Vec::with_capacity(8 * (cause.len() + 1));
-    for address in std::iter::once(&site).chain(cause) {
-        bytes.extend_from_slice(&address.to_ne_bytes());
-    }
-    XxHash3_64::oneshot(&bytes)
+    XxHash3_64::oneshot_with_seed(site, cause.as_bytes())
 }
 
 /// Hash over symbol names from the drop site to the first interrupt entry: the same on every host and boot of a kernel

@@ -5,8 +5,8 @@
 pub mod filter;
 
 use crate::packet_drop::{
-    BootTime, Direction, Flow, IpVersion, ListenerQueues, NetworkNamespace, PacketDrop, Ports, Socket,
-    SocketKind, Task, TcpFlags, TcpHeader, TcpState,
+    BootTime, Direction, Flow, IpVersion, ListenerQueues, NetworkNamespace, PacketDrop, Ports, Sighted,
+    Sighting, Socket, SocketKind, Task, TcpFlags, TcpHeader, TcpState,
 };
 use crate::silent::SilentCounter;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -198,48 +198,69 @@ fn unknown(field: &'static str, value: impl Into<u32>) -> DecodeError {
 /// # Errors
 /// If the bytes are not a whole event, or have a value that has no meaning.
 pub fn decode(bytes: &[u8]) -> Result<PacketDrop, DecodeError> {
-    let (event, rest) = TcpDropEvent::read_from_prefix(bytes).map_err(|_| DecodeError::Short(bytes.len()))?;
-    if event.present & !present::ALL != 0 {
-        return Err(unknown("field bits", event.present));
+    Event::read(bytes).map(|event| event.describe())
+}
+
+/// An event of the ring, checked, without anything allocated: most are only counted.
+#[derive(Clone, Debug)]
+pub struct Event {
+    fixed: TcpDropEvent,
+    frames: [u64; STACK_DEPTH],
+    sighting: Sighting,
+    silent: Option<SilentCounter>,
+}
+
+impl Event {
+    /// Checks the probe's bytes.
+    ///
+    /// # Errors
+    /// If they are not a whole event, or have a value that has no meaning.
+    pub fn read(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let (fixed, rest) =
+            TcpDropEvent::read_from_prefix(bytes).map_err(|_| DecodeError::Short(bytes.len()))?;
+        if fixed.present & !present::ALL != 0 {
+            return Err(unknown("field bits", fixed.present));
+        }
+        Ok(Self { sighting: fixed.sighting()?, frames: fixed.stack(rest)?, silent: fixed.silent()?, fixed })
     }
-    let flow = event.flow()?;
-    Ok(PacketDrop {
-        time: BootTime(event.boot_ns),
-        site: event.site,
-        reason: event.if_present(present::REASON, event.reason),
-        stack: event.stack(rest)?,
-        stack_truncated: event.has(present::STACK_TRUNCATED),
-        ip_version: flow.as_ref().map(|flow| match flow.source {
-            IpAddr::V4(_) => IpVersion::V4,
-            IpAddr::V6(_) => IpVersion::V6,
-        }),
-        flow,
-        tcp: event.if_present(
-            present::TCP_HEADER,
-            TcpHeader {
-                seq: event.seq,
-                ack: event.ack,
-                window: event.window,
-                flags: TcpFlags(event.tcp_flags),
-            },
-        ),
-        packet_size: event.if_present(present::PACKET_SIZE, event.packet_size),
-        segments: (event.segments > 1).then_some(event.segments),
-        direction: event.direction()?,
-        interface_index: event.if_present(present::INTERFACE, event.interface_index),
-        interface_name: event.if_present(present::INTERFACE_NAME, text(&event.interface_name)),
-        network_namespace: event.if_present(
-            present::NETNS,
-            NetworkNamespace {
-                inode: event.netns_inode,
-                cookie: event.if_present(present::NETNS_COOKIE, event.netns_cookie),
-            },
-        ),
-        socket: event.socket()?,
-        listener: event.listener(),
-        silent: event.silent()?,
-        task: Task { pid: event.pid, comm: text(&event.comm), cgroup_id: event.task_cgroup },
-    })
+
+    /// Return addresses: see [`PacketDrop::stack`].
+    pub fn stack(&self) -> &[u64] {
+        &self.frames[..usize::from(self.fixed.stack_frames)]
+    }
+}
+
+impl Sighted for &Event {
+    fn sighting(&self) -> Sighting {
+        self.sighting
+    }
+
+    fn describe(self) -> PacketDrop {
+        let Event { fixed: event, sighting, silent, .. } = self;
+        PacketDrop {
+            time: sighting.time,
+            site: sighting.site,
+            reason: sighting.reason,
+            stack: self.stack().to_vec(),
+            stack_truncated: event.has(present::STACK_TRUNCATED),
+            ip_version: sighting.flow.map(|flow| match flow.source {
+                IpAddr::V4(_) => IpVersion::V4,
+                IpAddr::V6(_) => IpVersion::V6,
+            }),
+            flow: sighting.flow,
+            tcp: sighting.tcp,
+            packet_size: sighting.packet_size,
+            segments: (event.segments > 1).then_some(event.segments),
+            direction: sighting.direction,
+            interface_index: event.if_present(present::INTERFACE, event.interface_index),
+            interface_name: event.has(present::INTERFACE_NAME).then(|| text(&event.interface_name)),
+            network_namespace: sighting.network_namespace,
+            socket: sighting.socket,
+            listener: event.listener(),
+            silent: *silent,
+            task: Task { pid: event.pid, comm: text(&event.comm), cgroup_id: event.task_cgroup },
+        }
+    }
 }
 
 /// The kernel's string: up to the first zero.
@@ -257,7 +278,27 @@ impl TcpDropEvent {
         self.has(bit).then_some(value)
     }
 
-    fn stack(&self, rest: &[u8]) -> Result<Vec<u64>, DecodeError> {
+    fn sighting(&self) -> Result<Sighting, DecodeError> {
+        let tcp =
+            TcpHeader { seq: self.seq, ack: self.ack, window: self.window, flags: TcpFlags(self.tcp_flags) };
+        let network_namespace = NetworkNamespace {
+            inode: self.netns_inode,
+            cookie: self.if_present(present::NETNS_COOKIE, self.netns_cookie),
+        };
+        Ok(Sighting {
+            time: BootTime(self.boot_ns),
+            site: self.site,
+            reason: self.if_present(present::REASON, self.reason),
+            flow: self.flow()?,
+            tcp: self.if_present(present::TCP_HEADER, tcp),
+            packet_size: self.if_present(present::PACKET_SIZE, self.packet_size),
+            direction: self.direction()?,
+            network_namespace: self.if_present(present::NETNS, network_namespace),
+            socket: self.socket()?,
+        })
+    }
+
+    fn stack(&self, rest: &[u8]) -> Result<[u64; STACK_DEPTH], DecodeError> {
         let (frames, remainder) = rest.as_chunks();
         if !remainder.is_empty()
             || frames.len() != usize::from(self.stack_frames)
@@ -265,7 +306,11 @@ impl TcpDropEvent {
         {
             return Err(DecodeError::Stack { frames: self.stack_frames, bytes: rest.len() });
         }
-        Ok(frames.iter().copied().map(u64::from_ne_bytes).collect())
+        let mut stack = [0; STACK_DEPTH];
+        for (place, frame) in stack.iter_mut().zip(frames) {
+            *place = u64::from_ne_bytes(*frame);
+        }
+        Ok(stack)
     }
 
     fn flow(&self) -> Result<Option<Flow>, DecodeError> {

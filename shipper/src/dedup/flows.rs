@@ -1,7 +1,8 @@
 //! The flow table of a stack group.
 
 use crate::drop_summary::{DropSummary, FlowWindow, GroupWindow, Interval, SpanIds, Tally};
-use crate::packet_drop::{BootTime, Direction, Flow, PacketDrop};
+use crate::packet_drop::{BootTime, Direction, Flow, PacketDrop, Sighting};
+use std::cell::LazyCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +17,7 @@ struct FlowKey {
 }
 
 impl FlowKey {
-    fn of(drop: &PacketDrop) -> Self {
+    fn of(drop: &Sighting) -> Self {
         Self { flow: drop.flow, direction: drop.direction }
     }
 
@@ -28,18 +29,29 @@ impl FlowKey {
 }
 
 /// Drops over a stretch of time.
-#[derive(Clone)]
 struct Stretch {
     sample: Arc<PacketDrop>,
     tally: Tally,
     interval: Interval,
 }
 
+/// A drop in full, made when it is first asked for.
+pub(super) type Sample<F> = LazyCell<Arc<PacketDrop>, F>;
+
 impl Stretch {
-    fn new(drop: Arc<PacketDrop>) -> Self {
+    fn count<F>(stretch: &mut Option<Self>, drop: &Sighting, sample: &Sample<F>)
+    where
+        F: FnOnce() -> Arc<PacketDrop>,
+    {
         let tally = Tally { count: 1, bytes: drop.packet_size.unwrap_or(0).into() };
         let interval = Interval { first: drop.time, last: drop.time };
-        Self { sample: drop, tally, interval }
+        match stretch {
+            Some(stretch) if stretch.interval.first <= drop.time => {
+                stretch.tally.add(tally);
+                stretch.interval.last = stretch.interval.last.max(drop.time);
+            }
+            stretch => Self::join(stretch, Self { sample: Arc::clone(sample), tally, interval }),
+        }
     }
 
     fn join(stretch: &mut Option<Self>, other: Self) {
@@ -68,10 +80,10 @@ pub(super) struct FlowEntry {
 }
 
 impl FlowEntry {
-    fn add(&mut self, stretch: Stretch) {
+    fn add<F: FnOnce() -> Arc<PacketDrop>>(&mut self, drop: &Sighting, sample: &Sample<F>) {
         self.busy = true;
-        Stretch::join(&mut self.untold, stretch.clone());
-        Stretch::join(&mut self.window, stretch);
+        Stretch::count(&mut self.untold, drop, sample);
+        Stretch::count(&mut self.window, drop, sample);
     }
 
     fn absorb(&mut self, other: Self) {
@@ -132,22 +144,24 @@ impl FlowTable {
     }
 
     /// Counts a drop. Returns its entry if this is the first sighting of its flow.
-    pub(super) fn add(&mut self, drop: Arc<PacketDrop>) -> Option<First<'_>> {
-        let key = FlowKey::of(&drop);
-        let stretch = Stretch::new(drop);
+    pub(super) fn add<F>(&mut self, drop: &Sighting, sample: &Sample<F>) -> Option<First<'_>>
+    where
+        F: FnOnce() -> Arc<PacketDrop>,
+    {
+        let key = FlowKey::of(drop);
         if let Some(entry) = self.entries.get_mut(&key) {
-            entry.add(stretch);
+            entry.add(drop, sample);
             return None;
         }
         let port = key.local_port();
-        if self.entries.len() >= self.capacity && !self.make_room(port, stretch.interval.last) {
-            self.other.add(stretch);
+        if self.entries.len() >= self.capacity && !self.make_room(port, drop.time) {
+            self.other.add(drop, sample);
             return None;
         }
         *self.held.entry(port).or_default() += 1;
         let may_be_deferred = self.may_defer(port);
         let entry = self.entries.entry(key).or_default();
-        entry.add(stretch);
+        entry.add(drop, sample);
         Some(First { entry, may_be_deferred })
     }
 

@@ -8,9 +8,10 @@ mod flows;
 
 use crate::config::model;
 use crate::drop_summary::{DropSummary, GroupWindow, SpanIds};
-use crate::packet_drop::{BootTime, PacketDrop};
+use crate::packet_drop::{BootTime, Sighted, Sighting};
 use flows::FlowTable;
 use hashlink::LruCache;
+use std::cell::LazyCell;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,7 +34,7 @@ pub struct GroupKey {
 
 impl GroupKey {
     /// The group of `drop`, whose stack hash is `stack`.
-    pub fn new(drop: &PacketDrop, stack: u64) -> Self {
+    pub fn new(drop: &Sighting, stack: u64) -> Self {
         Self {
             stack,
             reason: drop.reason,
@@ -105,7 +106,7 @@ impl Dedup {
     pub fn observe(
         &mut self,
         key: GroupKey,
-        drop: PacketDrop,
+        drop: impl Sighted,
         now: BootTime,
         allow: impl FnOnce() -> bool,
     ) -> Option<DropSummary> {
@@ -113,7 +114,8 @@ impl Dedup {
             self.open(key, now);
         }
         let group = self.groups.get_mut(&key)?;
-        let first = group.flows.add(Arc::new(drop))?;
+        let sighting = drop.sighting();
+        let first = group.flows.add(&sighting, &LazyCell::new(|| Arc::new(drop.describe())))?;
         if allow() {
             return first.entry.tell(group.ids, false);
         }

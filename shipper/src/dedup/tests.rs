@@ -1,6 +1,6 @@
 use super::*;
 use crate::drop_summary::Tally;
-use crate::packet_drop::{Direction, Flow, Ports, Task};
+use crate::packet_drop::{Direction, Flow, PacketDrop, Ports, Task};
 use opentelemetry::trace::{SpanId, TraceId};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};

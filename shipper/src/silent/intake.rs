@@ -6,7 +6,7 @@ use crate::config::model;
 use crate::dedup::{Dedup, GroupKey, Released};
 use crate::drop_summary::{DropSummary, SpanIds};
 use crate::filter::Facts;
-use crate::packet_drop::{BootTime, PacketDrop};
+use crate::packet_drop::{BootTime, Sighted, Sighting};
 use crate::probe::Filters;
 use crate::wire;
 use opentelemetry::trace::{SpanId, TraceId};
@@ -32,7 +32,7 @@ impl SilentIntake {
     }
 
     /// Sees a drop of the tracepoint.
-    pub fn saw_drop(&self, drop: &PacketDrop) {
+    pub fn saw_drop(&self, drop: &Sighting) {
         if let Some(traced) = &self.traced {
             traced.observe(drop);
         }
@@ -48,7 +48,7 @@ impl SilentIntake {
             self.books.filtered(1);
             return None;
         }
-        let key = GroupKey::new(&drop, counter.index() as u64);
+        let key = GroupKey::new(&drop.sighting(), counter.index() as u64);
         self.dedup.observe(key, drop, now, allow)
     }
 

@@ -4,7 +4,7 @@
 //! and is a drop at the tracepoint as well: `TCP_LISTEN_OVERFLOW`, with cookies `NO_SOCKET`, on older kernels without a
 //! word of why. When in doubt a drop counts as such: silent drops may be told too low, never twice.
 
-use crate::packet_drop::{PacketDrop, SocketKind, TcpFlags};
+use crate::packet_drop::{Sighting, SocketKind, TcpFlags};
 use crate::probe::SiteCount;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
@@ -56,7 +56,7 @@ impl Traced {
     }
 
     /// Counts `drop`, if it may be one.
-    pub fn observe(&self, drop: &PacketDrop) {
+    pub fn observe(&self, drop: &Sighting) {
         let Some(namespace) = drop.network_namespace.filter(|_| self.may_be_overflow(drop)) else { return };
         let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
         let Tally { by_namespace, sites } = &mut *tally;
@@ -69,7 +69,7 @@ impl Traced {
         }
     }
 
-    fn may_be_overflow(&self, drop: &PacketDrop) -> bool {
+    fn may_be_overflow(&self, drop: &Sighting) -> bool {
         const SYN: u16 = 0x02;
         const RST: u16 = 0x04;
         const ACK: u16 = 0x10;
@@ -115,7 +115,7 @@ impl Traced {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::packet_drop::{BootTime, Direction, NetworkNamespace, Socket, Task, TcpHeader, TcpState};
+    use crate::packet_drop::{BootTime, Direction, NetworkNamespace, Socket, TcpHeader, TcpState};
 
     const NOT_SPECIFIED: u32 = 2;
     const NO_SOCKET: u32 = 3;
@@ -127,30 +127,21 @@ mod tests {
         Traced::new(&reasons.map(|(code, name)| (code, name.to_owned())).into(), names_sockets)
     }
 
-    fn dropped(reason: Option<u32>, kind: Option<SocketKind>, flags: u16) -> PacketDrop {
-        PacketDrop {
+    fn dropped(reason: Option<u32>, kind: Option<SocketKind>, flags: u16) -> Sighting {
+        Sighting {
             time: BootTime(0),
             site: 7,
             reason,
-            stack: Vec::new(),
-            stack_truncated: false,
-            ip_version: None,
             flow: None,
             tcp: Some(TcpHeader { seq: 0, ack: 0, window: 0, flags: TcpFlags(flags) }),
             packet_size: None,
-            segments: None,
             direction: Direction::Receive,
-            interface_index: None,
-            interface_name: None,
             network_namespace: Some(NetworkNamespace { inode: 11, cookie: None }),
             socket: kind.map(|kind| Socket { kind, state: TcpState::Listen, cookie: None, cgroup_id: None }),
-            listener: None,
-            silent: None,
-            task: Task { pid: 0, comm: String::new(), cgroup_id: 0 },
         }
     }
 
-    fn is_counted(traced: &Traced, drop: &PacketDrop) -> bool {
+    fn is_counted(traced: &Traced, drop: &Sighting) -> bool {
         traced.observe(drop);
         traced.read(&[]).by_namespace.contains_key(&11)
     }
