@@ -205,6 +205,30 @@ fn a_ring_that_is_full_costs_detail_and_no_count() {
 }
 
 #[test]
+fn what_is_over_budget_is_counted_by_site_and_the_budget_changes_at_run_time() {
+    in_namespace(|| {
+        const KNOCKS: usize = 300;
+        let knocks = || (0..KNOCKS).for_each(|_| _ = knock(Ipv4Addr::LOCALHOST.into()));
+        let mut bench = Bench::new(&model::Probe::default());
+        let smallest = model::Admission { per_site_per_second: 1, burst: 1, first_seen_reserve: 1 };
+        bench.probe.set_admission(&smallest).unwrap();
+        knocks();
+        bench.probe.set_admission(&model::Admission { per_site_per_second: 0, ..smallest }).unwrap();
+        let over = bench.probe.counters().kernel().unwrap().suppressed;
+        knocks();
+        let (counts, drops) = bench.finish();
+        let here = drops.into_iter().filter(is_in(own_netns())).count();
+
+        assert_balanced(counts);
+        assert!(over > 0 && here > KNOCKS && here < 2 * KNOCKS, "{here} told, {over} suppressed");
+        assert_eq!(counts.suppressed, over, "none once there is no limit");
+        let sites = bench.probe.counters().sites().unwrap();
+        assert_eq!(sites.iter().map(|site| site.suppressed).sum::<u64>(), counts.suppressed);
+        assert_eq!(sites.iter().map(|site| site.seen).sum::<u64>(), counts.seen);
+    });
+}
+
+#[test]
 fn the_stack_is_cut_where_the_settings_say() {
     in_namespace(|| {
         let mut bench = Bench::new(&model::Probe { stack_depth: 5, ..model::Probe::default() });
