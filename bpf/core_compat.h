@@ -48,6 +48,7 @@ struct net_device {
 	int ifindex;
 	possible_net_t nd_net;
 	struct hlist_node index_hlist;
+	void *rx_handler;
 };
 
 struct dst_ops {
@@ -191,16 +192,26 @@ struct tcp_skb_cb {
 #define ETH_P_IP 0x0800
 #define ETH_P_IPV6 0x86DD
 #define ETH_P_8021Q 0x8100
+#define ETH_P_TEB 0x6558 /* an Ethernet frame */
 #define ETH_P_8021AD 0x88A8
 
 #define IPPROTO_HOPOPTS 0
 #define IPPROTO_ICMP 1
+#define IPPROTO_IPIP 4
 #define IPPROTO_TCP 6
+#define IPPROTO_UDP 17
+#define IPPROTO_IPV6 41
 #define IPPROTO_ROUTING 43
 #define IPPROTO_FRAGMENT 44
+#define IPPROTO_GRE 47
 #define IPPROTO_AH 51
 #define IPPROTO_ICMPV6 58
 #define IPPROTO_DSTOPTS 60
+
+#define VLAN_TAG_SIZE 4
+#define VXLAN_PORT 4789
+#define VXLAN_PORT_LINUX 8472 /* the kernel's default, older than the standard */
+#define GENEVE_PORT 6081
 
 /* include/net/tcp_states.h */
 #define TCP_ESTABLISHED 1
@@ -218,6 +229,7 @@ struct tcp_skb_cb {
 #define TCP_ACK 0x10
 
 #define SKB_DST_PTRMASK (~1UL)
+#define DST_FAKE_RTABLE 0x0010
 #define DST_METADATA 0x0080
 #define RTCF_LOCAL 0x80000000 /* RTF_LOCAL, of IPv6, has the same value */
 

@@ -23,7 +23,7 @@ struct {
 /* Most stack frames that are sent. */
 const volatile __u32 stack_depth = TCP_DROP_STACK_DEPTH;
 
-static __always_inline void describe_packet(struct sk_buff *skb, const struct drop *drop, struct tcp_drop_event *event)
+static __always_inline void describe_packet(const struct drop *drop, struct tcp_drop_event *event)
 {
 	const struct headers *headers = &drop->headers;
 
@@ -43,9 +43,10 @@ static __always_inline void describe_packet(struct sk_buff *skb, const struct dr
 		event->present |= TCP_DROP_HAS_PORTS;
 	}
 	read_tcp_header(headers, event);
+	event->present |= headers->tunnel << TCP_DROP_TUNNEL_SHIFT;
 	if (drop->size) {
 		event->packet_size = drop->size;
-		event->segments = count_segments(skb, headers, drop->size);
+		event->segments = count_segments(headers, drop->size);
 		event->present |= TCP_DROP_HAS_PACKET_SIZE;
 	}
 }
@@ -93,7 +94,7 @@ static __always_inline void walk_stack(void *ctx, struct scratch *scratch)
 static __always_inline void describe(void *ctx, struct sk_buff *skb, struct scratch *scratch)
 {
 	__builtin_memset(&scratch->event, 0, sizeof(scratch->event));
-	describe_packet(skb, &scratch->drop, &scratch->event);
+	describe_packet(&scratch->drop, &scratch->event);
 	describe_place(skb, &scratch->drop, &scratch->event);
 	describe_moment(&scratch->event);
 	walk_stack(ctx, scratch);

@@ -136,7 +136,7 @@ static __always_inline void locate(struct sk_buff *skb, struct drop *drop)
 	ask_sender(skb, socket);
 	if (!socket->received && !place->route)
 		place->route = route_of(skb);
-	place->direction = find_direction(skb, place, socket, headers->version || headers->transport);
+	place->direction = find_direction(skb, place, socket, headers);
 
 	__builtin_memset(&drop->flow, 0, sizeof(drop->flow));
 	/* In a tunnel, the flow that was lost is the one inside. */

@@ -7,7 +7,7 @@
 #ifndef HEADERS_H
 #define HEADERS_H
 
-#define EXTENSION_HEADERS_MAX 8
+#define EXTENSION_HEADERS_MAX 16
 #define PROTOCOL_UNKNOWN 255
 #define HEADER_BYTES 64
 
@@ -15,12 +15,14 @@
 struct headers {
 	const unsigned char *head;
 	__u32 data;
-	__u32 tail;
+	__u32 tail; /* and where the IP packet ends, if that is before */
+	__u32 end;
 	__u32 network;	    /* if version */
 	__u32 transport;    /* 0: no TCP header to read */
 	__u32 total_length; /* what the IP header says; 0: nothing */
 	__u8 version;	    /* 4 or 6; 0: no IP header */
 	__u8 protocol;	    /* inside IP */
+	__u8 tunnel;	    /* enum tcp_drop_tunnel: what the IP header is in */
 	__u8 has_ports;
 	__u16 source_port;
 	__u16 destination_port;
@@ -71,6 +73,10 @@ static __always_inline bool read_header(const struct headers *headers, __u32 off
 	return has_bytes(headers, offset, size) && bpf_probe_read_kernel(to, size, headers->head + offset) == 0;
 }
 
+/* In inside.h, for they are rarely needed. Of the headers in the scratch map. */
+int skip_extensions(void);
+int open_tunnel(void);
+
 /* An IP version that the link layer does not contradict. Under a VLAN device
  * without offload the protocol is the tag's. */
 static __always_inline bool protocol_allows(struct sk_buff *skb, __u8 version)
@@ -89,6 +95,14 @@ static __always_inline bool protocol_allows(struct sk_buff *skb, __u8 version)
 	}
 }
 
+/* What is behind the IP packet is padding. */
+static __always_inline void cut_tail(struct headers *headers)
+{
+	__u32 end = headers->network + headers->total_length;
+	if (end < headers->tail)
+		headers->tail = end;
+}
+
 static __always_inline void find_in_ipv4(struct headers *headers)
 {
 	const struct ipv4_header *ip = (const void *)headers->bytes;
@@ -100,8 +114,15 @@ static __always_inline void find_in_ipv4(struct headers *headers)
 
 	__u32 length = (ip->version_ihl & 0x0f) * 4;
 	bool first_fragment = (ntohs(ip->fragment) & 0x1fff) == 0;
-	if (ip->protocol == IPPROTO_TCP && length >= sizeof(*ip) && first_fragment)
+	if (headers->total_length >= length)
+		cut_tail(headers);
+	if (length >= sizeof(*ip) && first_fragment)
 		headers->transport = headers->network + length;
+}
+
+static __always_inline struct skb_shared_info *shared_info(const struct headers *headers)
+{
+	return (void *)(headers->head + headers->end);
 }
 
 /* Whether `next` is a header that another follows. */
@@ -111,78 +132,66 @@ static __always_inline bool is_extension(__u8 next)
 	       next == IPPROTO_FRAGMENT || next == IPPROTO_AH;
 }
 
-/* Sets `protocol` and `transport` to what follows the extension headers. */
-static __always_inline void skip_extensions(struct headers *headers, __u8 next)
-{
-	__u32 offset = headers->network + sizeof(struct ipv6_header);
-
-	for (int i = 0; i < EXTENSION_HEADERS_MAX; i++) {
-		__u8 extension[4];
-		if (!is_extension(next)) {
-			headers->protocol = next;
-			if (next == IPPROTO_TCP)
-				headers->transport = offset;
-			return;
-		}
-		if (!read_header(headers, offset, extension, sizeof(extension)))
-			return;
-		if (next == IPPROTO_FRAGMENT) {
-			offset += 8;
-			if ((extension[2] << 8 | extension[3]) & 0xfff8) {
-				/* What follows is payload of whatever was named in the first. */
-				headers->protocol = extension[0];
-				return;
-			}
-		} else if (next == IPPROTO_AH) {
-			offset += (extension[1] + 2) * 4;
-		} else {
-			offset += (extension[1] + 1) * 8;
-		}
-		next = extension[0];
-	}
-}
-
 static __always_inline void find_in_ipv6(struct headers *headers)
 {
 	const struct ipv6_header *ip = (const void *)headers->bytes;
 	if (!has_bytes(headers, headers->network, sizeof(*ip)))
 		return;
 	headers->version = 6;
-	if (ip->payload_length)
+	headers->protocol = ip->next_header;
+	headers->transport = headers->network + sizeof(*ip);
+	/* Jumbograms say no length. */
+	if (ip->payload_length || (ip->next_header != IPPROTO_HOPOPTS && !READ(shared_info(headers)->gso_size))) {
 		headers->total_length = sizeof(*ip) + ntohs(ip->payload_length);
-	if (ip->next_header == IPPROTO_TCP) {
-		headers->protocol = IPPROTO_TCP;
-		headers->transport = headers->network + sizeof(*ip);
-		return;
+		cut_tail(headers);
 	}
-	headers->protocol = PROTOCOL_UNKNOWN;
-	skip_extensions(headers, ip->next_header);
+	if (is_extension(ip->next_header))
+		skip_extensions();
 }
 
 /* One read holds what nearly all packets have: behind the tail lies
  * skb_shared_info, so there always is as much. */
-static __always_inline void find_headers(struct sk_buff *skb, struct headers *headers)
+static __always_inline bool read_network(struct headers *headers)
 {
-	headers->head = skb->head;
-	headers->data = skb->data - skb->head;
-	headers->tail = skb->tail;
-	headers->network = skb->network_header;
 	headers->transport = 0;
 	headers->total_length = 0;
 	headers->version = 0;
 	headers->protocol = 0;
 	headers->has_ports = false;
 	/* 0 is what a new skb has: unset. */
-	if (!headers->network || !has_bytes(headers, headers->network, 1) ||
-	    bpf_probe_read_kernel(headers->bytes, HEADER_BYTES, headers->head + headers->network))
-		return;
-	__u8 version = headers->bytes[0] >> 4;
-	if (!protocol_allows(skb, version))
-		return;
-	if (version == 4)
-		find_in_ipv4(headers);
-	else
-		find_in_ipv6(headers);
+	return headers->network && has_bytes(headers, headers->network, 1) &&
+	       bpf_probe_read_kernel(headers->bytes, HEADER_BYTES, headers->head + headers->network) == 0;
+}
+
+/* A tag that the interface left in the packet, where the kernel takes the
+ * network header to begin: for tags of its own it does not. */
+static __always_inline bool is_at_tag(struct sk_buff *skb, const struct headers *headers)
+{
+	const __u8 *tag = headers->bytes;
+	__u16 type = tag[2] << 8 | tag[3];
+	__u8 version = tag[4] >> 4;
+
+	if (skb->protocol != ntohs(ETH_P_8021Q) && skb->protocol != ntohs(ETH_P_8021AD))
+		return false;
+	/* The same bytes may be the length of an IPv4 packet. */
+	if (skb->len + headers->data - headers->network == type)
+		return false;
+	return (type == ETH_P_IP && version == 4) || (type == ETH_P_IPV6 && version == 6);
+}
+
+/* Whether the ports are those of a tunnel through UDP. */
+static __always_inline bool is_udp_tunnel(const struct headers *headers)
+{
+	if (!headers->has_ports)
+		return false;
+	switch (headers->destination_port) {
+	case VXLAN_PORT:
+	case VXLAN_PORT_LINUX:
+	case GENEVE_PORT:
+		return true;
+	default:
+		return false;
+	}
 }
 
 /* TCP writes its header first: where the route is gone it is all there is. */
@@ -208,9 +217,51 @@ static __always_inline void find_ports(struct headers *headers)
 	headers->has_ports = true;
 }
 
-static __always_inline struct skb_shared_info *shared_info(struct sk_buff *skb)
+/* Other protocols' packets may hold TCP's. */
+static __always_inline void look_inside(struct headers *headers)
 {
-	return (void *)(skb->head + skb->end);
+	switch (headers->protocol) {
+	case IPPROTO_UDP:
+		find_ports(headers);
+		if (is_udp_tunnel(headers))
+			open_tunnel();
+		break;
+	case IPPROTO_IPIP:
+	case IPPROTO_IPV6:
+	case IPPROTO_GRE:
+		open_tunnel();
+		break;
+	}
+	if (headers->protocol == IPPROTO_TCP)
+		return;
+	headers->transport = 0;
+	headers->has_ports = false;
+}
+
+static __always_inline void find_headers(struct sk_buff *skb, struct headers *headers)
+{
+	headers->head = skb->head;
+	headers->data = skb->data - skb->head;
+	headers->tail = skb->tail;
+	headers->end = skb->end;
+	headers->network = skb->network_header;
+	headers->tunnel = TCP_DROP_NO_TUNNEL;
+	if (!read_network(headers))
+		return;
+	if (is_at_tag(skb, headers)) {
+		headers->network += VLAN_TAG_SIZE;
+		if (!read_network(headers))
+			return;
+	}
+	__u8 version = headers->bytes[0] >> 4;
+	if (!protocol_allows(skb, version))
+		return;
+	if (version == 4)
+		find_in_ipv4(headers);
+	else
+		find_in_ipv6(headers);
+	if (headers->protocol != IPPROTO_TCP)
+		look_inside(headers);
 }
 
 /* The IP packet's length; 0: unknown. skb->len counts from skb->data, which may
@@ -223,7 +274,7 @@ static __always_inline __u32 packet_size(struct sk_buff *skb, const struct heade
 	__u32 minimum = headers->version == 4 ? sizeof(struct ipv4_header) : sizeof(struct ipv6_header);
 
 	/* Ethernet pads short packets; only the IP header knows, but not of GSO. */
-	if (size > headers->total_length && headers->total_length >= minimum && !READ(shared_info(skb)->gso_size))
+	if (size > headers->total_length && headers->total_length >= minimum && !READ(shared_info(headers)->gso_size))
 		size = headers->total_length;
 	return size < minimum || size > 0xffffffff ? 0 : size;
 }
@@ -241,9 +292,9 @@ static __always_inline void read_tcp_header(const struct headers *headers, struc
 }
 
 /* How many packets the device would have sent of this one; 0: not to be cut. */
-static __always_inline __u16 count_segments(struct sk_buff *skb, const struct headers *headers, __u32 size)
+static __always_inline __u16 count_segments(const struct headers *headers, __u32 size)
 {
-	struct skb_shared_info *shared = shared_info(skb);
+	struct skb_shared_info *shared = shared_info(headers);
 	__u32 gso_size = READ(shared->gso_size);
 	__u16 segments = gso_size ? READ(shared->gso_segs) : 0;
 	__u8 offset;

@@ -104,7 +104,8 @@ static __always_inline void read_receiver(struct sock *sock, struct socket *sock
 static __always_inline struct dst_entry *route_of(struct sk_buff *skb)
 {
 	struct dst_entry *route = (void *)(skb->_skb_refdst & SKB_DST_PTRMASK);
-	if (!route || READ(route->flags) & DST_METADATA)
+	/* Tunnels and bridges have routes that lead nowhere. */
+	if (!route || READ(route->flags) & (DST_METADATA | DST_FAKE_RTABLE))
 		return NULL;
 	return namespace_of_device(READ(route->dev)) ? route : NULL;
 }
@@ -207,21 +208,49 @@ static __always_inline void name_interface(const struct place *place, struct tcp
 		event->present |= TCP_DROP_HAS_INTERFACE_NAME;
 }
 
+/* The way of a packet that came in through an interface. */
+static __always_inline __u8 way_onward(struct sk_buff *skb, const struct place *place, const struct headers *headers)
+{
+	if (place->route)
+		return is_local(place->route) ? TCP_DROP_DIRECTION_RECEIVE : TCP_DROP_DIRECTION_FORWARD;
+	/* A bridge asks for no route, and a queue may have given it back. At another
+	 * interface it leaves through that, unless the bridge itself takes it. */
+	if (!place->device || READ(place->device->ifindex) == skb->skb_iif)
+		return TCP_DROP_DIRECTION_RECEIVE;
+	bool has_link_header = headers->data < headers->network;
+	return has_link_header || READ(place->device->rx_handler) ? TCP_DROP_DIRECTION_FORWARD :
+								    TCP_DROP_DIRECTION_RECEIVE;
+}
+
+/* Of a packet that no interface received yet, by a sender that may be no socket
+ * of TCP's: packet and raw sockets have none. */
+static __always_inline __u8 way_from_sender(struct sock *sock, const struct place *place)
+{
+	struct net *net = sock ? READ(sock->__sk_common.skc_net.net) : NULL;
+	if (!is_namespace(net) || !place->net)
+		return TCP_DROP_DIRECTION_UNKNOWN;
+	/* A TUN interface's own socket has no family: what it sends comes in. */
+	if (net != place->net || !READ(sock->__sk_common.skc_family))
+		return TCP_DROP_DIRECTION_RECEIVE;
+	return TCP_DROP_DIRECTION_TRANSMIT;
+}
+
 static __always_inline __u8 find_direction(struct sk_buff *skb, const struct place *place,
-					   const struct socket *socket, bool has_header)
+					   const struct socket *socket, const struct headers *headers)
 {
 	if (socket->received)
 		return TCP_DROP_DIRECTION_RECEIVE;
 	if (skb->skb_iif)
-		return place->route && !is_local(place->route) ? TCP_DROP_DIRECTION_FORWARD :
-								 TCP_DROP_DIRECTION_RECEIVE;
+		return way_onward(skb, place, headers);
 	/* It has just crossed from the sender's namespace. */
 	if (socket->sock && socket->net != place->net)
 		return TCP_DROP_DIRECTION_RECEIVE;
-	/* What TCP itself merged in a receive queue has a socket, but no header. */
-	if (place->route || (socket->sock && has_header))
+	if (place->route)
 		return TCP_DROP_DIRECTION_TRANSMIT;
-	return TCP_DROP_DIRECTION_UNKNOWN;
+	/* What TCP itself merged in a receive queue has a socket, but no header. */
+	if (!headers->version && !headers->transport)
+		return TCP_DROP_DIRECTION_UNKNOWN;
+	return way_from_sender(READ(skb->sk), place);
 }
 
 /* Whether skb->sk is what the drop was about, and not left over from the way here. */

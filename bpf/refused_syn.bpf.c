@@ -11,6 +11,7 @@
 #include "place.h"
 #include "drop.h"
 #include "describe.h"
+#include "inside.h"
 
 /* Events that a CPU may send at once, and then for each jiffy. What is over is
  * counted: a flood of SYNs must not cost more than that. */
@@ -75,7 +76,7 @@ static __always_inline void describe_syn(struct sk_buff *skb, struct scratch *sc
 	struct tcp_drop_event *event = &scratch->event;
 
 	locate(skb, &scratch->drop);
-	describe_packet(skb, &scratch->drop, event);
+	describe_packet(&scratch->drop, event);
 	describe_place(skb, &scratch->drop, event);
 	describe_moment(event);
 }

@@ -10,6 +10,7 @@
 #include "filter.h"
 #include "admission.h"
 #include "describe.h"
+#include "inside.h"
 #include "ring.h"
 #include "without_reason.h"
 

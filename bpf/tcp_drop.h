@@ -30,6 +30,16 @@ enum tcp_drop_present {
 	TCP_DROP_HAS_LISTENER = 1 << 13, /* listener_backlog and what follows it */
 };
 
+/* What the IP header was found in; in `present` from this bit on. */
+#define TCP_DROP_TUNNEL_SHIFT 24
+enum tcp_drop_tunnel {
+	TCP_DROP_NO_TUNNEL = 0,
+	TCP_DROP_TUNNEL_IPIP = 1,
+	TCP_DROP_TUNNEL_GRE = 2,
+	TCP_DROP_TUNNEL_VXLAN = 3,
+	TCP_DROP_TUNNEL_GENEVE = 4,
+};
+
 enum tcp_drop_direction {
 	TCP_DROP_DIRECTION_UNKNOWN = 0,
 	TCP_DROP_DIRECTION_RECEIVE = 1,

@@ -40,6 +40,8 @@ pub struct PacketDrop {
     pub flow: Option<Flow>,
     /// The TCP header.
     pub tcp: Option<TcpHeader>,
+    /// The tunnel in whose packet it was, when that was dropped with it.
+    pub tunnel: Option<Tunnel>,
     /// Length of the IP packet with its header, in bytes; a GSO packet whole.
     pub packet_size: Option<u32>,
     /// Number of GSO segments, when more than one.
@@ -161,6 +163,31 @@ impl TcpFlags {
             .enumerate()
             .filter(move |(bit, _)| self.0 & (1 << bit) != 0)
             .map(|(_, name)| name)
+    }
+}
+
+/// How a TCP packet is carried inside another IP packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Tunnel {
+    /// An IP packet right behind another IP header, of either version (RFC 2003, RFC 2473, RFC 4213).
+    IpInIp,
+    /// GRE (RFC 2784).
+    Gre,
+    /// VXLAN (RFC 7348).
+    Vxlan,
+    /// Geneve (RFC 8926).
+    Geneve,
+}
+
+impl Tunnel {
+    /// The name that records carry.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::IpInIp => "ipip",
+            Self::Gre => "gre",
+            Self::Vxlan => "vxlan",
+            Self::Geneve => "geneve",
+        }
     }
 }
 

@@ -6,7 +6,7 @@ pub mod filter;
 
 use crate::packet_drop::{
     BootTime, Direction, Flow, IpVersion, ListenerQueues, NetworkNamespace, PacketDrop, Ports, Sighted,
-    Sighting, Socket, SocketKind, Task, TcpFlags, TcpHeader, TcpState,
+    Sighting, Socket, SocketKind, Task, TcpFlags, TcpHeader, TcpState, Tunnel,
 };
 use crate::silent::SilentCounter;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -36,6 +36,10 @@ pub mod present {
     pub const LISTENER: u32 = 1 << 13;
     /// All that this version knows.
     pub const ALL: u32 = (1 << 14) - 1;
+    /// The four bits of `enum tcp_drop_tunnel`, which begin at [`TUNNEL_SHIFT`].
+    pub const TUNNEL: u32 = 0xf << TUNNEL_SHIFT;
+    /// The first of them.
+    pub const TUNNEL_SHIFT: u32 = 24;
 }
 
 /// `struct tcp_drop_event`
@@ -208,6 +212,7 @@ pub struct Event {
     frames: [u64; STACK_DEPTH],
     sighting: Sighting,
     silent: Option<SilentCounter>,
+    tunnel: Option<Tunnel>,
 }
 
 impl Event {
@@ -218,10 +223,16 @@ impl Event {
     pub fn read(bytes: &[u8]) -> Result<Self, DecodeError> {
         let (fixed, rest) =
             TcpDropEvent::read_from_prefix(bytes).map_err(|_| DecodeError::Short(bytes.len()))?;
-        if fixed.present & !present::ALL != 0 {
+        if fixed.present & !(present::ALL | present::TUNNEL) != 0 {
             return Err(unknown("field bits", fixed.present));
         }
-        Ok(Self { sighting: fixed.sighting()?, frames: fixed.stack(rest)?, silent: fixed.silent()?, fixed })
+        Ok(Self {
+            sighting: fixed.sighting()?,
+            frames: fixed.stack(rest)?,
+            silent: fixed.silent()?,
+            tunnel: fixed.tunnel()?,
+            fixed,
+        })
     }
 
     /// Return addresses: see [`PacketDrop::stack`].
@@ -236,7 +247,7 @@ impl Sighted for &Event {
     }
 
     fn describe(self) -> PacketDrop {
-        let Event { fixed: event, sighting, silent, .. } = self;
+        let Event { fixed: event, sighting, silent, tunnel, .. } = self;
         PacketDrop {
             time: sighting.time,
             site: sighting.site,
@@ -249,6 +260,7 @@ impl Sighted for &Event {
             }),
             flow: sighting.flow,
             tcp: sighting.tcp,
+            tunnel: *tunnel,
             packet_size: sighting.packet_size,
             segments: (event.segments > 1).then_some(event.segments),
             direction: sighting.direction,
@@ -330,6 +342,17 @@ impl TcpDropEvent {
         }))
     }
 
+    fn tunnel(&self) -> Result<Option<Tunnel>, DecodeError> {
+        match (self.present & present::TUNNEL) >> present::TUNNEL_SHIFT {
+            0 => Ok(None),
+            1 => Ok(Some(Tunnel::IpInIp)),
+            2 => Ok(Some(Tunnel::Gre)),
+            3 => Ok(Some(Tunnel::Vxlan)),
+            4 => Ok(Some(Tunnel::Geneve)),
+            other => Err(unknown("tunnel", other)),
+        }
+    }
+
     fn direction(&self) -> Result<Direction, DecodeError> {
         match self.direction {
             0 => Ok(Direction::Unknown),
@@ -391,7 +414,7 @@ mod tests {
             socket_cookie: 12,
             socket_cgroup: 13,
             task_cgroup: 14,
-            present: present::ALL,
+            present: present::ALL | 3 << present::TUNNEL_SHIFT,
             reason: 3,
             netns_inode: 0xf000_0000,
             interface_index: 2,
@@ -444,6 +467,7 @@ mod tests {
                 ports: Some(Ports { source: 40000, destination: 80 }),
             }),
             tcp: Some(TcpHeader { seq: 21, ack: 22, window: 24, flags: TcpFlags(0x102) }),
+            tunnel: Some(Tunnel::Vxlan),
             packet_size: Some(60),
             segments: Some(3),
             direction: Direction::Receive,
@@ -518,6 +542,7 @@ mod tests {
         let event = full_event();
         for (field, event) in [
             ("field bits", TcpDropEvent { present: present::ALL + 1, ..event }),
+            ("tunnel", TcpDropEvent { present: present::ALL | 5 << present::TUNNEL_SHIFT, ..event }),
             ("IP version", TcpDropEvent { ip_version: 5, ..event }),
             ("direction", TcpDropEvent { direction: 4, ..event }),
             ("socket kind", TcpDropEvent { socket_kind: 0, ..event }),

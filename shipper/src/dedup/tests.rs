@@ -38,6 +38,7 @@ fn drop_at(seconds: u64, source: u16, destination: u16) -> PacketDrop {
         direction: Direction::Receive,
         interface_index: None,
         interface_name: None,
+        tunnel: None,
         network_namespace: None,
         socket: None,
         listener: None,

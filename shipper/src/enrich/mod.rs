@@ -3,6 +3,7 @@
 //! Its work costs, so it comes after dedup and limit. What a source does not know stays absent.
 
 pub mod clock;
+mod direction;
 pub mod site_names;
 pub mod symbols;
 
@@ -12,7 +13,7 @@ use crate::drop_report::{
     TraceContext, UnixNanos,
 };
 use crate::drop_summary::{DropSummary, GroupWindow, SpanIds};
-use crate::packet_drop::PacketDrop;
+use crate::packet_drop::{Direction, PacketDrop};
 use crate::probe::REFUSING_FUNCTION;
 use crate::reasons::names::ReasonNames;
 use crate::reasons::{Cause, classify};
@@ -95,9 +96,9 @@ pub struct SuppressedCount {
 
 impl Enricher {
     /// A summary with all that is known about its drops.
-    pub fn report(&self, summary: DropSummary, clock: WallClock) -> DropReport {
+    pub fn report(&self, mut summary: DropSummary, clock: WallClock) -> DropReport {
         DropReport {
-            facts: self.facts(&summary.sample),
+            facts: self.facts(&mut summary.sample),
             time: clock.at(summary.interval.first),
             last_time: clock.at(summary.interval.last),
             observed: clock.now(),
@@ -125,8 +126,8 @@ impl Enricher {
         let flows = window
             .flows
             .into_iter()
-            .map(|flow| FlowReport {
-                facts: self.facts(&flow.sample),
+            .map(|mut flow| FlowReport {
+                facts: self.facts(&mut flow.sample),
                 time: clock.at(flow.interval.first),
                 last_time: clock.at(flow.interval.last),
                 window: flow,
@@ -161,9 +162,14 @@ impl Enricher {
         }
     }
 
-    fn facts(&self, drop: &PacketDrop) -> Facts {
+    /// What is known beyond the packet. A direction that only the drop site tells is put into the packet.
+    fn facts(&self, drop: &mut Arc<PacketDrop>) -> Facts {
         let reason = drop.reason.and_then(|code| self.reasons.name(code));
         let stack = Arc::new(self.named_stack(drop));
+        let told = stack.site().and_then(direction::of_site);
+        if let (Direction::Unknown, Some(told)) = (drop.direction, told) {
+            Arc::make_mut(drop).direction = told;
+        }
         let class = classify(Cause::of(drop.reason, reason.as_deref()), stack.site(), Some(drop));
         Facts { reason, class, stack }
     }
@@ -202,7 +208,7 @@ fn own_span(ids: SpanIds) -> TraceContext {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::packet_drop::{BootTime, Direction, Task};
+    use crate::packet_drop::{BootTime, Task};
     use std::collections::BTreeMap;
 
     fn enricher() -> Enricher {
@@ -225,6 +231,7 @@ mod tests {
             ip_version: None,
             flow: None,
             tcp: None,
+            tunnel: None,
             packet_size: None,
             segments: None,
             direction: Direction::Unknown,
@@ -244,7 +251,7 @@ mod tests {
 
     #[test]
     fn the_first_frame_is_the_drop_site() {
-        let facts = enricher().facts(&drop_with(0x110, &[0x50, 0x110, 0x204]));
+        let facts = enricher().facts(&mut drop_with(0x110, &[0x50, 0x110, 0x204]).into());
         assert_eq!(names(&facts.stack), [Some("tcp_v4_rcv"), Some("ip_rcv")]);
         assert_eq!(facts.stack.frames[1].offset, 4);
         assert_eq!(facts.reason.as_deref(), Some("NO_SOCKET"));
@@ -252,20 +259,20 @@ mod tests {
 
     #[test]
     fn a_site_that_the_walk_missed_is_put_in_front() {
-        let facts = enricher().facts(&drop_with(0x110, &[0x204]));
+        let facts = enricher().facts(&mut drop_with(0x110, &[0x204]).into());
         assert_eq!(names(&facts.stack), [Some("tcp_v4_rcv"), Some("ip_rcv")]);
     }
 
     #[test]
     fn a_stack_that_was_not_walked_is_the_site_and_said_to_be_cut() {
-        let facts = enricher().facts(&drop_with(0x110, &[]));
+        let facts = enricher().facts(&mut drop_with(0x110, &[]).into());
         assert_eq!(names(&facts.stack), [Some("tcp_v4_rcv")]);
         assert_eq!((facts.stack.hash, facts.stack.truncated), (None, true));
     }
 
     #[test]
     fn a_frame_without_a_name_leaves_the_hash_absent() {
-        let facts = enricher().facts(&drop_with(0x110, &[0x110, 0x50]));
+        let facts = enricher().facts(&mut drop_with(0x110, &[0x110, 0x50]).into());
         assert_eq!(names(&facts.stack), [Some("tcp_v4_rcv"), None]);
         assert_eq!(facts.stack.hash, None);
     }

@@ -5,7 +5,9 @@ use super::{semconv, timestamp};
 use crate::config::model::Level;
 use crate::drop_report::{DropReport, Facts, FlowReport, NamedStack, UnixNanos};
 use crate::drop_summary::Tally;
-use crate::packet_drop::{Direction, Flow, IpVersion, NetworkNamespace, PacketDrop, Socket, TcpHeader};
+use crate::packet_drop::{
+    Direction, Flow, IpVersion, NetworkNamespace, PacketDrop, Socket, TcpHeader, Tunnel,
+};
 use crate::reasons::Classified;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue, KeyValue};
@@ -219,6 +221,7 @@ fn describe_packet(attributes: &mut Attributes, packet: &PacketDrop) {
     }
     attributes.string(semconv::NETWORK_INTERFACE_NAME, packet.interface_name.as_deref());
     attributes.int(semconv::INTERFACE_INDEX, packet.interface_index);
+    attributes.string(semconv::PACKET_ENCAPSULATED, packet.tunnel.map(Tunnel::name));
     attributes.int(semconv::PACKET_SIZE, packet.packet_size);
     attributes.int(semconv::PACKET_SEGMENTS, packet.segments.filter(|&segments| segments > 1));
     if let Some(header) = packet.tcp {

@@ -87,12 +87,14 @@ impl<'a> Cause<'a> {
     }
 }
 
-/// What kind of cause a drop has: what its reason says, else what its site implies. `packet` is one of the drops, where
+/// What kind of cause a drop has: what its reason says, else what its site implies, or corrects. `packet` is one of the drops, where
 /// there is one.
 pub fn classify(cause: Cause, site: Option<&str>, packet: Option<&PacketDrop>) -> Option<Classified> {
     let classified = |source| move |class| Classified { class, source };
     match cause {
-        Cause::Named(reason) => find(reason)?.class.map(classified(ClassSource::Reason)),
+        Cause::Named(reason) => site::exception(reason, site)
+            .map(classified(ClassSource::Site))
+            .or_else(|| find(reason)?.class.map(classified(ClassSource::Reason))),
         // It is a reason, and the site might contradict it.
         Cause::Unnamed => None,
         Cause::Untold => site::class(site?, packet).map(classified(ClassSource::Site)),

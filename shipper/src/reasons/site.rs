@@ -104,6 +104,17 @@ pub(super) fn class(site: &str, packet: Option<&PacketDrop>) -> Option<Class> {
     })
 }
 
+/// What a drop is about whose reason the kernel uses for something else too, by the function that gives it there.
+pub(super) fn exception(reason: &str, site: Option<&str>) -> Option<Class> {
+    match (reason, site?) {
+        // The cookie was right, and the listener had no room (net/ipv4/syncookies.c, net/ipv6/syncookies.c).
+        ("NO_SOCKET", "cookie_v4_check" | "cookie_v6_check") => Some(Class::QueueFull),
+        // The header is right, its TTL or hop limit has run out.
+        ("IP_INHDR", "ip_forward" | "ip6_forward") => Some(Class::Routing),
+        _ => None,
+    }
+}
+
 /// The receive functions of TCP drop for many causes; the packet tells two of them apart.
 fn receive_function(site: &str, packet: Option<&PacketDrop>) -> Option<Class> {
     let packet = packet.filter(|_| matches!(site, "tcp_v4_rcv" | "tcp_v6_rcv"))?;

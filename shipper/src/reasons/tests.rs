@@ -82,6 +82,16 @@ fn a_class_is_from_the_reason_else_from_the_site() {
 }
 
 #[test]
+fn a_site_corrects_a_reason_that_means_something_else_there() {
+    let class =
+        |reason, site| classify(Cause::Named(reason), Some(site), None).map(|classified| classified.class);
+    assert_eq!(class("NO_SOCKET", "tcp_v4_rcv"), Some(Class::NoListener));
+    assert_eq!(class("NO_SOCKET", "cookie_v4_check"), Some(Class::QueueFull));
+    assert_eq!(class("IP_INHDR", "ip_rcv_core"), Some(Class::Malformed));
+    assert_eq!(class("IP_INHDR", "ip6_forward"), Some(Class::Routing));
+}
+
+#[test]
 fn a_family_explains_all_its_reasons() {
     assert_eq!(find("MAC80211_UNUSABLE_U_MIC_FAIL").unwrap().name, "MAC80211_UNUSABLE");
     assert_eq!(find("MAC80211_"), None);

@@ -10,7 +10,7 @@ use tcpdrop_otel::drop_report::{
 use tcpdrop_otel::drop_summary::{DropSummary, FlowWindow, Interval, SpanIds, Tally};
 use tcpdrop_otel::packet_drop::{
     BootTime, Direction, Flow, IpVersion, ListenerQueues, NetworkNamespace, PacketDrop, Ports, Socket,
-    SocketKind, Task, TcpFlags, TcpHeader, TcpState,
+    SocketKind, Task, TcpFlags, TcpHeader, TcpState, Tunnel,
 };
 use tcpdrop_otel::reasons::{Class, ClassSource, Classified};
 use tcpdrop_otel::silent::totals::SilentCount;
@@ -158,6 +158,7 @@ fn syn_no_socket() -> Described {
             ports: Some(Ports { source: 41234, destination: 8080 }),
         }),
         tcp: Some(TcpHeader { seq: 2_882_400_001, ack: 0, window: 64240, flags: TcpFlags(0x002) }),
+        tunnel: None,
         packet_size: Some(60),
         segments: None,
         direction: Direction::Receive,
@@ -215,6 +216,7 @@ fn v6_netfilter_output() -> Described {
             ports: Some(Ports { source: 443, destination: 51234 }),
         }),
         tcp: Some(TcpHeader { seq: 1, ack: 305_419_896, window: 501, flags: TcpFlags(0x018) }),
+        tunnel: None,
         packet_size: Some(1280),
         direction: Direction::Transmit,
         interface_index: None,
@@ -248,6 +250,7 @@ fn nothing_known() -> Described {
         ip_version: None,
         flow: None,
         tcp: None,
+        tunnel: None,
         packet_size: None,
         segments: None,
         direction: Direction::Unknown,
@@ -275,6 +278,7 @@ fn forwarded_gso() -> Described {
             ports: None,
         }),
         tcp: None,
+        tunnel: Some(Tunnel::Vxlan),
         packet_size: Some(4380),
         segments: Some(3),
         direction: Direction::Forward,

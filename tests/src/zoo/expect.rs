@@ -12,6 +12,7 @@ use std::net::{IpAddr, SocketAddr};
 pub enum Field {
     Reason,
     Site,
+    Class,
     Severity,
     Netns,
     Interface,
@@ -35,9 +36,10 @@ pub enum Field {
 
 impl Field {
     /// All, in the order of the columns.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Reason,
         Self::Site,
+        Self::Class,
         Self::Severity,
         Self::Netns,
         Self::Interface,
@@ -67,6 +69,7 @@ impl Field {
         match self {
             Self::Reason => text("tcpdrop.reason"),
             Self::Site => text("code.function.name"),
+            Self::Class => ends(text("tcpdrop.class"), text("tcpdrop.class_source")),
             Self::Severity => Some(record.severity_text.clone()),
             Self::Netns => netns(attributes),
             Self::Interface => interface(attributes),
@@ -235,8 +238,58 @@ impl Expected {
             .with(Field::Reason, reason)
             .with(Field::Site, site)
             .with(Field::Severity, "WARN")
+            .class_of_reason(reason)
             .with(Field::Netns, &format!("{} {cookie}", net.inode))
             .with(Field::Direction, "unknown")
+    }
+
+    /// What kind of cause a reason stands for, as written down here: the agent's own table is what is tested.
+    fn class_of_reason(self, reason: &str) -> Self {
+        const CLASSES: [(&str, &[&str]); 15] = [
+            ("no_listener", &["NO_SOCKET"]),
+            ("netfilter", &["NETFILTER_DROP"]),
+            ("checksum", &["TCP_CSUM", "IP_CSUM"]),
+            ("malformed", &["IP_INHDR", "PKT_TOO_SMALL"]),
+            ("duplicate", &["TCP_OLD_DATA", "TCP_OLD_SEQUENCE", "TCP_TOO_OLD_ACK", "TCP_RFC7323_TW_PAWS"]),
+            ("queue_full", &["TCP_LISTEN_OVERFLOW", "TCP_OFO_QUEUE_PRUNE", "FULL_RING"]),
+            ("memory", &["PROTO_MEM"]),
+            ("qdisc", &["QDISC_DROP"]),
+            ("policy", &["TC_INGRESS", "TC_EGRESS", "SOCKET_FILTER"]),
+            ("security", &["TCP_MD5NOTFOUND", "TCP_MD5UNEXPECTED", "TCP_MD5FAILURE", "TCP_MINTTL"]),
+            ("cleanup", &["QUEUE_PURGE"]),
+            ("fragment", &["FRAG_REASM_TIMEOUT"]),
+            ("neighbour", &["NEIGH_FAILED"]),
+            ("not_for_us", &["OTHERHOST", "UNHANDLED_PROTO"]),
+            (
+                "routing",
+                &[
+                    "IP_INADDRERRORS",
+                    "IP_INNOROUTES",
+                    "IP_OUTNOROUTES",
+                    "IP_RPFILTER",
+                    "IP_LOCAL_SOURCE",
+                    "PKT_TOO_BIG",
+                ],
+            ),
+        ];
+        let class = CLASSES.iter().find(|(_, reasons)| reasons.contains(&reason)).map(|(class, _)| *class);
+        match class.or_else(|| reason.starts_with("TCP_").then_some("tcp_state")) {
+            Some(class) => self.with(Field::Class, &format!("{class} / reason")),
+            None => self,
+        }
+    }
+
+    /// The class that the drop site implies where the reason says nothing.
+    #[must_use]
+    pub fn inferred(self, class: &str) -> Self {
+        let untold = self.want(Field::Reason) == Some(&Want::Is("NOT_SPECIFIED".to_owned()));
+        if untold { self.corrected(class) } else { self }
+    }
+
+    /// The class that the drop site implies, whatever the reason says.
+    #[must_use]
+    pub fn corrected(self, class: &str) -> Self {
+        self.with(Field::Class, &format!("{class} / site"))
     }
 
     /// What the packet's headers say.

@@ -285,7 +285,8 @@ fn closed(
         .one_of(Field::Reason, &["QUEUE_PURGE", "NOT_SPECIFIED"])
         .one_of(Field::Site, &["sk_stream_kill_queues", by(lab.family, "tcp_v4_rcv", "tcp_v6_rcv")])
         .one_of(Field::Socket, &["full / closed", "timewait / time_wait"])
-        .one_of(Field::Severity, &["INFO", "WARN"]);
+        .one_of(Field::Class, &["cleanup / reason", "cleanup / site"])
+        .severity("INFO");
     assert_eq!(fin.destination, near);
     lab.expect(&[&pair.one, &pair.other], [expected])
 }

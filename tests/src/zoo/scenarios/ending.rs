@@ -66,6 +66,7 @@ fn data_behind_fin(lab: &Lab) -> Outcome {
     let data = far.data(b"late");
     net.wire.send(&data.packet());
     let expected = in_state(&net, "close_wait", "NOT_SPECIFIED", "tcp_rcv_state_process", &data)
+        .inferred("tcp_state")
         .cookie(connection.cookie);
     lab.expect(&[&net.host], [expected])
 }
@@ -132,6 +133,8 @@ fn at_time_wait(net: &Wired, reason: &str, segment: &Segment) -> Expected {
     Expected::new(&net.host, reason, by(net.family, "tcp_v4_rcv", "tcp_v6_rcv"), segment)
         .receive(&net.host, "eth0")
         .socket("timewait", "time_wait")
+        .inferred("cleanup")
+        .severity("INFO")
 }
 
 /// A clean close too: the host closes, and the far side does a moment later. The kernel answers the FIN, and drops it.

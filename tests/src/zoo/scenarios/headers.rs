@@ -1,10 +1,11 @@
 //! Headers that are wrong, cut, or lie.
 
+use crate::netns::Family;
 use crate::zoo::expect::Expected;
 use crate::zoo::expect::Field;
-use crate::zoo::lab::{Watched, by};
+use crate::zoo::lab::{Watched, Wired, by};
 use crate::zoo::packet::{fix_ipv4_checksum, flag};
-use crate::zoo::{Lab, Outcome, Scenario};
+use crate::zoo::{Lab, Need, Outcome, Scenario};
 
 pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario::both("TCP checksum: no socket", tcp_checksum),
@@ -16,6 +17,9 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario::v4("IPv4 total length below the header", total_length_too_small),
     Scenario::v6("IPv6 payload length beyond the packet", payload_length_too_large),
     Scenario::both("Ethernet padding", padding),
+    Scenario::v6("IPv6 payload length 0", payload_length_zero),
+    Scenario::both("TCP header cut, padded, at ingress", cut_at_ingress).needs(&[Need::Tool("nft")]),
+    Scenario::both("TCP header missing, padded, at ingress", missing_at_ingress).needs(&[Need::Tool("nft")]),
     Scenario::both("TCP header cut", cut),
     Scenario::both("TCP header cut behind the ports", cut_behind_ports),
     Scenario::both("TCP header missing", missing),
@@ -165,30 +169,63 @@ fn missing(lab: &Lab) -> Outcome {
 }
 
 /// An IP packet, correct as such, with `length` bytes of TCP, and padded as Ethernet would.
+fn cut_packet(net: &Wired, whole: &[u8], length: usize) -> Vec<u8> {
+    let header = whole.len() - 20;
+    let mut packet = whole[..header + length].to_vec();
+    let told = u16::try_from(by(net.family, packet.len(), length)).expect("a short packet").to_be_bytes();
+    match net.family {
+        Family::V4 => {
+            packet[2..4].copy_from_slice(&told);
+            fix_ipv4_checksum(&mut packet);
+        }
+        Family::V6 => packet[4..6].copy_from_slice(&told),
+    }
+    packet.extend([0x77; 30]);
+    packet
+}
+
 fn cut_to(lab: &Lab, length: usize) -> Outcome {
     let net = lab.wired();
     let segment = net.to_closed_port(flag::SYN);
     let whole = segment.packet();
-    let header = whole.len() - 20;
-    let mut packet = whole[..header + length].to_vec();
-    let size = packet.len();
-    let told = u16::try_from(by(net.family, size, length)).expect("a short packet").to_be_bytes();
-    match net.family {
-        crate::netns::Family::V4 => {
-            packet[2..4].copy_from_slice(&told);
-            fix_ipv4_checksum(&mut packet);
-        }
-        crate::netns::Family::V6 => packet[4..6].copy_from_slice(&told),
-    }
-    packet.extend([0x77; 30]);
-    net.wire.send(&packet);
-    let expected =
-        Expected::new(&net.host, "NOT_SPECIFIED", by(net.family, "tcp_v4_rcv", "tcp_v6_rcv"), &segment)
-            .addresses_only(net.peer_address(), net.address())
-            .size(size)
-            .receive(&net.host, "eth0");
+    net.wire.send(&cut_packet(&net, &whole, length));
+    let site = by(net.family, "tcp_v4_rcv", "tcp_v6_rcv");
+    let expected = Expected::new(&net.host, "NOT_SPECIFIED", site, &segment)
+        .inferred("malformed")
+        .addresses_only(net.peer_address(), net.address())
+        .size(whole.len() - 20 + length);
     let expected = if length < 4 { expected } else { expected.flow(segment.source, segment.destination) };
     lab.expect(&[&net.host], [expected.receive(&net.host, "eth0")])
+}
+
+fn payload_length_zero(lab: &Lab) -> Outcome {
+    cut_to(lab, 0)
+}
+
+/// Here nothing has taken the padding away yet.
+fn at_ingress(lab: &Lab, length: usize) -> Outcome {
+    let net = lab.wired();
+    net.host.nft(
+        "table netdev zoo {
+            chain drops { type filter hook ingress device eth0 priority 0; meta l4proto tcp drop; }
+        }",
+    );
+    let segment = net.to_closed_port(flag::SYN);
+    let whole = segment.packet();
+    net.wire.send(&cut_packet(&net, &whole, length));
+    let expected = Expected::new(&net.host, "NETFILTER_DROP", "nft_do_chain", &segment)
+        .addresses_only(net.peer_address(), net.address())
+        .size(whole.len() - 20 + length);
+    let expected = if length < 4 { expected } else { expected.flow(segment.source, segment.destination) };
+    lab.expect(&[&net.host], [expected.receive(&net.host, "eth0")])
+}
+
+fn cut_at_ingress(lab: &Lab) -> Outcome {
+    at_ingress(lab, 12)
+}
+
+fn missing_at_ingress(lab: &Lab) -> Outcome {
+    at_ingress(lab, 0)
 }
 
 fn data_offset_too_large(lab: &Lab) -> Outcome {

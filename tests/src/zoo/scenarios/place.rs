@@ -25,23 +25,20 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario::both("bridge: netfilter prerouting", bridge_prerouting).needs(NFT_BRIDGE),
     Scenario::both("bridge: netfilter forward", bridge_forward).needs(NFT_BRIDGE),
     Scenario::both("bridge: netfilter postrouting", bridge_postrouting).needs(NFT_BRIDGE),
+    Scenario::both("bridge: netfilter input", bridge_input).needs(NFT_BRIDGE),
     Scenario::both("bridge: port's queue full", bridge_queue)
-        .needs(&[Need::Tool("tc"), Need::Link("bridge")])
-        .known_wrong(),
+        .needs(&[Need::Tool("tc"), Need::Link("bridge")]),
     Scenario::both("bridge: for the host itself", bridge_local).needs(&[Need::Link("bridge")]),
     Scenario::both("macvlan: closed port", macvlan).needs(&[Need::Link("macvlan")]),
     Scenario::both("TUN: closed port", tun).needs(TUN),
     Scenario::both("TAP: closed port", tap).needs(TUN),
-    Scenario::both("TUN: reader too slow", tun_full).needs(TUN).known_wrong(),
+    Scenario::both("TUN: reader too slow", tun_full).needs(TUN),
     Scenario::v4("IPv4 on an IPv6 socket: received", mapped_received),
     Scenario::v4("IPv4 on an IPv6 socket: sent", mapped_sent).needs(NFT),
     Scenario::v4("IPv4 on an IPv6 socket: route lost", mapped_route_lost),
     Scenario::both("AF_PACKET: sent, netfilter egress", packet_socket_egress)
-        .needs(&[Need::Tool("nft"), Need::Kernel(5, 16)])
-        .known_wrong(),
-    Scenario::both("AF_PACKET: sent, queue full", packet_socket_queue)
-        .needs(&[Need::Tool("tc")])
-        .known_wrong(),
+        .needs(&[Need::Tool("nft"), Need::Kernel(5, 16)]),
+    Scenario::both("AF_PACKET: sent, queue full", packet_socket_queue).needs(&[Need::Tool("tc")]),
     Scenario::both("GSO: netfilter output", gso_output).needs(NFT),
     Scenario::both("GSO: netfilter egress", gso_egress).needs(&[Need::Tool("nft"), Need::Kernel(5, 16)]),
     Scenario::both("GSO: received by a container", gso_received).needs(NFT),
@@ -174,11 +171,11 @@ fn bridged(lab: &Lab) -> Bridged {
 impl Bridged {
     /// To a station behind the other port that the bridge has not heard of.
     fn send(&self) {
-        self.near.send_frame(&crate::zoo::packet::frame(
-            [2, 0, 0, 0, 0, 4],
-            [2, 0, 0, 0, 0, 2],
-            &self.segment.packet(),
-        ));
+        self.send_to([2, 0, 0, 0, 0, 4]);
+    }
+
+    fn send_to(&self, station: [u8; 6]) {
+        self.near.send_frame(&crate::zoo::packet::frame(station, [2, 0, 0, 0, 0, 2], &self.segment.packet()));
     }
 }
 
@@ -215,14 +212,26 @@ fn bridge_queue(lab: &Lab) -> Outcome {
     lab.expect(&[&net.host], [expected])
 }
 
+/// The bridge takes it for the host.
+fn bridge_input(lab: &Lab) -> Outcome {
+    let net = bridged(lab);
+    net.host.ip("link set bridge address 02:00:00:00:00:09");
+    drop_at(&net.host, "bridge", "input", "meta l4proto tcp");
+    let counter = Watched::new(&net.host, "nft dropped");
+    net.send_to([2, 0, 0, 0, 0, 9]);
+    let expected = Expected::new(&net.host, "NETFILTER_DROP", "nft_do_chain", &net.segment)
+        .receive(&net.host, "bridge")
+        .witness(counter.rise(1));
+    lab.expect(&[&net.host], [expected])
+}
+
 /// The bridge itself is the interface then.
 fn bridge_local(lab: &Lab) -> Outcome {
     let net = bridged(lab);
     net.host.sysctl("ipv6/conf/bridge/disable_ipv6", "0");
     net.host.ip("link set bridge address 02:00:00:00:00:09");
     net.host.add_addresses("bridge", [10, 7, 0, 2].into(), "fd00:7::2".parse().expect("an address"));
-    let packet = net.segment.packet();
-    net.near.send_frame(&crate::zoo::packet::frame([2, 0, 0, 0, 0, 9], [2, 0, 0, 0, 0, 2], &packet));
+    net.send_to([2, 0, 0, 0, 0, 9]);
     let site = by(lab.family, "tcp_v4_rcv", "tcp_v6_rcv");
     let expected = Expected::new(&net.host, "NO_SOCKET", site, &net.segment)
         .receive(&net.host, "bridge")

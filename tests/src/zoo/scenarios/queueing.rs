@@ -11,17 +11,17 @@ use std::path::PathBuf;
 const TC: &[Need] = &[Need::Tool("tc")];
 
 pub(super) const SCENARIOS: &[Scenario] = &[
-    Scenario::both("qdisc full: tbf", tbf).needs(TC).known_wrong(),
-    Scenario::both("qdisc full: pfifo", pfifo).needs(TC).known_wrong(),
-    Scenario::both("qdisc full: htb class", htb).needs(TC).known_wrong(),
+    Scenario::both("qdisc full: tbf", tbf).needs(TC),
+    Scenario::both("qdisc full: pfifo", pfifo).needs(TC),
+    Scenario::both("qdisc full: htb class", htb).needs(TC),
     Scenario::both("qdisc full: a socket's data", tbf_established).needs(TC),
-    Scenario::both("qdisc full: forwarded", tbf_forwarded).needs(TC).known_wrong(),
+    Scenario::both("qdisc full: forwarded", tbf_forwarded).needs(TC),
     Scenario::both("clsact: ingress", clsact_ingress).needs(TC),
     Scenario::both("clsact: egress", clsact_egress).needs(TC),
     Scenario::both("clsact: egress, forwarded", clsact_egress_forwarded).needs(TC),
     Scenario::both("XDP: generic", xdp_generic),
-    Scenario::both("XDP: veth", xdp_veth).known_wrong(),
-    Scenario::both("XDP: veth, from another container's socket", xdp_veth_from_socket).known_wrong(),
+    Scenario::both("XDP: veth", xdp_veth),
+    Scenario::both("XDP: veth, from another container's socket", xdp_veth_from_socket),
 ];
 
 /// Takes no packet at all.
@@ -173,7 +173,8 @@ fn xdp(lab: &Lab, generic: bool, site: &str) -> Outcome {
         .expect("attach an XDP program");
     let syn = net.to_closed_port(flag::SYN);
     net.wire.send(&syn.packet());
-    let expected = Expected::new(&net.host, "NOT_SPECIFIED", site, &syn).receive(&net.host, "eth0");
+    let expected =
+        Expected::new(&net.host, "NOT_SPECIFIED", site, &syn).receive(&net.host, "eth0").inferred("policy");
     lab.expect(&[&net.host], [expected])
 }
 
@@ -188,6 +189,7 @@ fn xdp_veth_from_socket(lab: &Lab) -> Outcome {
         .expect("attach an XDP program");
     let (_socket, syn) = pair.begin(peer);
     let expected = Expected::without_packet(&pair.other, "NOT_SPECIFIED", "veth_xdp_rcv_skb")
+        .inferred("policy")
         .seen(&syn)
         .receive(&pair.other, "eth0")
         .again();

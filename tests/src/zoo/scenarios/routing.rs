@@ -55,13 +55,10 @@ fn hop_limit(lab: &Lab) -> Outcome {
     let errors = Watched::new(&net.host, by(lab.family, "Ip.InHdrErrors", "Ip6InHdrErrors"));
     let syn = Segment { hop_limit: 1, ..through(&net) };
     net.near.send(&syn.packet());
-    let expected = forwarded(
-        &net,
-        by(lab.family, "IP_INHDR", "IP_INHDR"),
-        by(lab.family, "ip_forward", "ip6_forward"),
-        &syn,
-    )
-    .witness(errors.rise(1));
+    let expected = forwarded(&net, "IP_INHDR", by(lab.family, "ip_forward", "ip6_forward"), &syn)
+        // The kernel's reason is that of a wrong header.
+        .corrected("routing")
+        .witness(errors.rise(1));
     lab.expect(&[&net.host], [expected])
 }
 
@@ -109,7 +106,7 @@ fn refused(lab: &Lab, kind: &str, reason: &str, site: &str) -> Outcome {
     net.host.ip(&format!("route add {kind} {}", net.beyond().ip()));
     let syn = through(&net);
     net.near.send(&syn.packet());
-    lab.expect(&[&net.host], [forwarded(&net, reason, site, &syn)])
+    lab.expect(&[&net.host], [forwarded(&net, reason, site, &syn).inferred("routing")])
 }
 
 fn larger_than_mtu(lab: &Lab) -> Outcome {
@@ -137,7 +134,8 @@ fn neighbour(lab: &Lab) -> Outcome {
     let syn = through(&net);
     net.near.send(&syn.packet());
     let reason = by(lab.family, "NEIGH_FAILED", "NOT_SPECIFIED");
-    let expected = forwarded(&net, reason, "neigh_invalidate", &syn).forward(&net.host, "eth1");
+    let expected =
+        forwarded(&net, reason, "neigh_invalidate", &syn).inferred("neighbour").forward(&net.host, "eth1");
     lab.expect(&[&net.host], [expected])
 }
 
@@ -208,6 +206,7 @@ fn unroutable(lab: &Lab, change: impl Fn(std::net::IpAddr) -> String) -> Outcome
     let (reason, site) =
         by(lab.family, ("IP_OUTNOROUTES", "__ip_queue_xmit"), ("NOT_SPECIFIED", "inet6_csk_xmit"));
     let expected = Expected::new(&net.host, reason, site, &segment)
+        .inferred("routing")
         .transmit_nowhere()
         .without(&[Field::Size])
         .socket("full", "established")
