@@ -11,6 +11,7 @@ use std::os::unix::fs::MetadataExt;
 use std::process::Command;
 use std::time::Duration;
 use tcpdrop_otel::config::model;
+use tcpdrop_otel::filter::{Filter, Selection, parse};
 use tcpdrop_otel::ledger::KernelCounts;
 use tcpdrop_otel::packet_drop::{Direction, IpVersion, PacketDrop, SocketKind, TcpState};
 use tcpdrop_otel::probe::{Probe, Ring};
@@ -159,6 +160,23 @@ fn refused_connections_are_seen_as_they_were() {
         assert!(counts.admitted >= 10, "{counts:?}");
         let sites = bench.probe.counters().sites().unwrap();
         assert_eq!(sites.iter().map(|site| site.seen).sum::<u64>(), counts.seen);
+    });
+}
+
+#[test]
+fn each_drop_arrives_without_a_next_one() {
+    in_namespace(|| {
+        let mut bench = Bench::new(&model::Probe::default());
+        // What others lose would wake the reader.
+        let here = Selection { netns: vec![parse::namespace("self").unwrap()], ..Selection::default() };
+        bench.probe.set_filter(&Filter { include: here, ..Filter::default() }).unwrap();
+        // Drops that follow soon wake nobody.
+        for _ in 0..20 {
+            let port = knock(Ipv4Addr::LOCALHOST.into());
+            bench.collect(1, |drop| {
+                is_in(own_netns())(drop) && drop.flow.unwrap().ports.unwrap().source == port
+            });
+        }
     });
 }
 
