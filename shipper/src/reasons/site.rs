@@ -68,7 +68,6 @@ const SITES: &[(Class, &[&str])] = &[
             "dst_discard_out",
             "inet6_csk_xmit",
             "ip6_dst_lookup_*",
-            "ip6_forward",
             "ip6_pkt_*",
             "ip_error",
             "ip_forward",

@@ -3,6 +3,7 @@
 //! what it set up ends with its scope.
 
 pub mod expect;
+pub mod field;
 pub mod lab;
 pub mod packet;
 pub mod scenarios;
@@ -13,7 +14,8 @@ pub mod watch;
 use crate::netns::Family;
 use crate::otlp_json::LogRecord;
 use crate::wait::poll;
-use expect::{Expected, Field, Kernel, Verdict};
+use expect::{Expected, Kernel, Verdict};
+use field::Field;
 use lab::{CLOSED_PORT, Containers, Net, Router, Wired};
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};

@@ -1,6 +1,7 @@
 //! The table that the zoo prints, and the one in `docs/drop-zoo.md`.
 
-use super::expect::{Field, Verdict, Want};
+use super::expect::{Verdict, Want};
+use super::field::Field;
 use super::{Animal, Sighting};
 use crate::netns::Family;
 use std::fmt::Write;
@@ -14,7 +15,9 @@ pub fn print(sightings: &[Sighting]) -> String {
             let marks: Vec<_> = Field::ALL.iter().map(|field| mark(animal.verdicts.get(field))).collect();
             let _ = writeln!(text, "{:width$}  {}", sighting.title(), marks.join(" "));
         }
-        if sighting.animals().is_empty() && sighting.failures().is_empty() {
+        if let Some(reason) = sighting.absence() {
+            let _ = writeln!(text, "{:width$}  cannot be made here: {reason}", sighting.title());
+        } else if sighting.animals().is_empty() && sighting.failures().is_empty() {
             let _ = writeln!(text, "{:width$}  no record, as it should be", sighting.title());
         }
         for failure in sighting.failures() {

@@ -1,6 +1,7 @@
 //! What is no drop of TCP's: there must be no record.
 
-use crate::zoo::expect::{Expected, Field};
+use crate::zoo::expect::Expected;
+use crate::zoo::field::Field;
 use crate::zoo::lab::{Conversation, Watched, Wired, by};
 use crate::zoo::packet::{Segment, flag, icmp_packet, udp_packet};
 use crate::zoo::{Lab, Need, Outcome, Scenario};

@@ -3,13 +3,19 @@
 use crate::zoo::expect::Expected;
 use crate::zoo::lab::{Conversation, Watched, Wired, by};
 use crate::zoo::packet::{Segment, flag};
+use crate::zoo::sys::{self, Hook, Program};
 use crate::zoo::{Lab, Outcome, Scenario};
+use std::os::fd::AsRawFd;
 
 pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario::both("established: the last data again", old_data),
     Scenario::both("established: older data again", old_sequence),
     Scenario::both("established: data beyond the window", beyond_window),
     Scenario::both("established: PAWS", paws),
+    Scenario::both("established: PAWS, no data", paws_ack),
+    Scenario::both("established: out-of-order data within newer", overlapped),
+    Scenario::both("established: out-of-order data again", out_of_order_again),
+    Scenario::both("established: socket filter", filtered),
     Scenario::both("established: ACK of unsent data", ack_of_unsent),
     Scenario::both("established: ACK that is too old", ack_too_old),
     Scenario::both("established: RST in the window", inexact_reset),
@@ -74,6 +80,66 @@ fn paws(lab: &Lab) -> Outcome {
     net.wire.send(&data.packet());
     let expected =
         at_socket(&net, &connection, "TCP_RFC7323_PAWS", "tcp_validate_incoming", &data).witness(old.rise(1));
+    lab.expect(&[&net.host], [expected])
+}
+
+/// Nothing but an old acknowledgement: taken or dropped by its timestamp.
+fn paws_ack(lab: &Lab) -> Outcome {
+    let net = lab.wired();
+    let mut connection = net.connection_with_timestamps(1_000_000);
+    connection.deliver(&net.wire, b"hello");
+    let old = Watched::new(&net.host, "TcpExt.PAWSOldAck");
+    let mut far = connection.far.clone();
+    far.clock = Some(900_000);
+    far.seq = far.seq.wrapping_sub(5);
+    let ack = far.segment(flag::ACK);
+    net.wire.send(&ack.packet());
+    let expected = at_socket(&net, &connection, "TCP_RFC7323_PAWS_ACK", "tcp_validate_incoming", &ack)
+        .severity("INFO")
+        .witness(old.rise(1));
+    lab.expect(&[&net.host], [expected])
+}
+
+/// Data that waits in the out-of-order queue, at `offset` from what is expected.
+fn queue_up(net: &Wired, connection: &Conversation, offset: u32, payload: &[u8]) -> Segment {
+    let queued = Watched::new(&net.host, "TcpExt.TCPOFOQueue");
+    let mut data = connection.far.data(payload);
+    data.seq = data.seq.wrapping_add(offset);
+    net.wire.send(&data.packet());
+    queued.rise(1);
+    data
+}
+
+/// What came later covers it. Its place in the queue's tree lies where `skb->dev` does.
+fn overlapped(lab: &Lab) -> Outcome {
+    let net = lab.wired();
+    let connection = net.connection();
+    let covered = queue_up(&net, &connection, 20, b"middle");
+    queue_up(&net, &connection, 10, &[b'x'; 40]);
+    let expected = at_socket(&net, &connection, "TCP_OFOMERGE", "tcp_data_queue", &covered).severity("INFO");
+    lab.expect(&[&net.host], [expected])
+}
+
+fn out_of_order_again(lab: &Lab) -> Outcome {
+    let net = lab.wired();
+    let connection = net.connection();
+    let data = queue_up(&net, &connection, 20, b"middle");
+    net.wire.send(&data.packet());
+    let expected = at_socket(&net, &connection, "TCP_OFOMERGE", "tcp_data_queue", &data).severity("INFO");
+    lab.expect(&[&net.host], [expected])
+}
+
+fn filtered(lab: &Lab) -> Outcome {
+    let net = lab.wired();
+    let connection = net.connection();
+    let nothing = Program::returning(0, Hook::Socket).expect("load a socket filter");
+    let descriptor = nothing.descriptor.as_raw_fd();
+    sys::set_number(&connection.socket, libc::SOL_SOCKET, libc::SO_ATTACH_BPF, descriptor)
+        .expect("attach a socket filter");
+    let data = connection.far.data(b"hello");
+    net.wire.send(&data.packet());
+    let site = by(lab.family, "tcp_v4_rcv", "tcp_v6_rcv");
+    let expected = at_socket(&net, &connection, "SOCKET_FILTER", site, &data);
     lab.expect(&[&net.host], [expected])
 }
 

@@ -1,7 +1,8 @@
 //! IPv6 extension headers, options of IPv4, and fragments.
 
 use crate::netns::Family;
-use crate::zoo::expect::{Expected, Field};
+use crate::zoo::expect::Expected;
+use crate::zoo::field::Field;
 use crate::zoo::lab::{Watched, Wired, by};
 use crate::zoo::packet::{
     Segment, authentication_header, extension, flag, fragment_header, fragments, protocol,

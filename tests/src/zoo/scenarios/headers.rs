@@ -2,7 +2,7 @@
 
 use crate::netns::Family;
 use crate::zoo::expect::Expected;
-use crate::zoo::expect::Field;
+use crate::zoo::field::Field;
 use crate::zoo::lab::{Watched, Wired, by};
 use crate::zoo::packet::{fix_ipv4_checksum, flag};
 use crate::zoo::{Lab, Need, Outcome, Scenario};

@@ -1,6 +1,7 @@
 //! Sockets that listen, and their handshakes.
 
-use crate::zoo::expect::{Expected, Field};
+use crate::zoo::expect::Expected;
+use crate::zoo::field::Field;
 use crate::zoo::lab::{Far, Watched, Wired, by};
 use crate::zoo::packet::{Segment, flag};
 use crate::zoo::sys::{self, Hook, Program};

@@ -15,6 +15,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario::both("netfilter: input", input).needs(NFT),
     Scenario::both("netfilter: input, established", input_established).needs(NFT),
     Scenario::both("netfilter: conntrack invalid", conntrack_invalid).needs(NFT),
+    Scenario::both("netfilter: reject", reject).needs(NFT),
     Scenario::both("netfilter: output", output).needs(NFT),
     Scenario::both("netfilter: output, established", output_established).needs(NFT),
     Scenario::both("netfilter: postrouting", postrouting).needs(NFT),
@@ -81,6 +82,28 @@ fn conntrack_invalid(lab: &Lab) -> Outcome {
     let reset = net.to_closed_port(flag::RST);
     net.wire.send(&reset.packet());
     lab.expect(&[&net.host], [dropped(&net.host, &reset).receive(&net.host, "eth0").witness(counter.rise(1))])
+}
+
+/// Answered with a reset, which passes.
+fn reject(lab: &Lab) -> Outcome {
+    let net = lab.wired();
+    net.host.nft(
+        "table inet zoo {
+            counter rejected { }
+            chain rejects {
+                type filter hook input priority 0
+                tcp dport 9 counter name rejected reject with tcp reset
+            }
+        }",
+    );
+    let counter = Watched::new(&net.host, "nft rejected");
+    let syn = net.to_closed_port(flag::SYN);
+    net.wire.send(&syn.packet());
+    net.wire.receive("a RST", |seen| {
+        (seen.destination == syn.source && seen.flags & flag::RST != 0).then_some(())
+    });
+    let expected = dropped(&net.host, &syn).receive(&net.host, "eth0").witness(counter.rise(1));
+    lab.expect(&[&net.host], [expected])
 }
 
 fn output(lab: &Lab) -> Outcome {

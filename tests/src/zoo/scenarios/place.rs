@@ -1,7 +1,8 @@
 //! Where the packet was: bridges, containers, loopback, TUN and TAP, and sockets of both IP versions.
 
 use crate::netns::Family;
-use crate::zoo::expect::{Expected, Field};
+use crate::zoo::expect::Expected;
+use crate::zoo::field::Field;
 use crate::zoo::lab::{HOST_MAC, Net, Watched, Wire, Wired, by, first_seen};
 use crate::zoo::packet::{Segment, flag};
 use crate::zoo::sys::{self, Tun};

@@ -1,7 +1,8 @@
 //! Packets that a host passes on, and routes that are not there.
 
 use crate::netns::Family;
-use crate::zoo::expect::{Expected, Field};
+use crate::zoo::expect::Expected;
+use crate::zoo::field::Field;
 use crate::zoo::lab::{HOST_MAC, Router, Watched, by};
 use crate::zoo::packet::{Segment, flag};
 use crate::zoo::sys;
@@ -20,7 +21,16 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario::both("forwarding: switched off", switched_off),
     Scenario::v4("forwarding: reverse path filter", reverse_path),
     Scenario::v4("routing: source is this host", martian_source),
+    Scenario::v4("routing: source is loopback", loopback_source),
+    Scenario::v4("routing: source is multicast", multicast_source),
+    Scenario::v4("routing: destination is nowhere", no_destination),
+    Scenario::v6("routing: IPv6 switched off", ipv6_disabled),
+    Scenario::both("routing: IPsec policy blocks, received", policy_in),
+    Scenario::both("routing: IPsec policy blocks, sent", policy_out),
+    Scenario::both("routing: IPsec policy blocks, forwarded", policy_forward),
     Scenario::both("routing: other host's frame", other_host),
+    Scenario::both("veth: larger than the peer's MTU", larger_than_peer),
+    Scenario::both("veth: larger than the peer's MTU, forwarded", larger_than_peer_forwarded),
     Scenario::both("routing: route of a connection lost", route_lost),
     Scenario::both("routing: blackhole route of a connection", blackholed),
     Scenario::v4("routing: broadcast", broadcast),
@@ -169,6 +179,117 @@ fn martian_source(lab: &Lab) -> Outcome {
     net.wire.send(&spoofed.packet());
     let expected = Expected::new(&net.host, "IP_LOCAL_SOURCE", "ip_rcv_finish_core", &spoofed)
         .receive(&net.host, "eth0");
+    lab.expect(&[&net.host], [expected])
+}
+
+fn loopback_source(lab: &Lab) -> Outcome {
+    refused_addresses(lab, "127.0.0.1:5", None, "IP_LOCALNET")
+}
+
+fn multicast_source(lab: &Lab) -> Outcome {
+    refused_addresses(lab, "224.0.0.5:5", None, "IP_INVALID_SOURCE")
+}
+
+fn no_destination(lab: &Lab) -> Outcome {
+    refused_addresses(lab, "192.0.2.2:5", Some("0.0.0.0:9"), "IP_INVALID_DEST")
+}
+
+fn refused_addresses(lab: &Lab, source: &str, destination: Option<&str>, reason: &str) -> Outcome {
+    let net = lab.wired();
+    let destination = destination.map_or(net.at(9), |text| text.parse().expect("an address"));
+    let segment = Segment::new(source.parse().expect("an address"), destination, flag::SYN);
+    net.wire.send(&segment.packet());
+    let expected =
+        Expected::new(&net.host, reason, "ip_rcv_finish_core", &segment).receive(&net.host, "eth0");
+    lab.expect(&[&net.host], [expected])
+}
+
+fn ipv6_disabled(lab: &Lab) -> Outcome {
+    let net = lab.wired();
+    let segment = net.to_closed_port(flag::SYN);
+    net.host.sysctl("ipv6/conf/eth0/disable_ipv6", "1");
+    let counter = Watched::new(&net.host, "Ip6InDiscards");
+    net.wire.send(&segment.packet());
+    let expected = Expected::new(&net.host, "IPV6DISABLED", "ip6_rcv_core", &segment)
+        .receive(&net.host, "eth0")
+        .witness(counter.rise(1).at_least());
+    lab.expect(&[&net.host], [expected])
+}
+
+/// A policy that lets no TCP through.
+fn block(net: &crate::zoo::lab::Net, direction: &str, family: Family) {
+    let any = by(family, "0.0.0.0/0", "::/0");
+    net.ip(&format!("xfrm policy add src {any} dst {any} proto tcp dir {direction} action block"));
+}
+
+/// A packet that no socket wants is told of as such, whatever the policy.
+fn policy_in(lab: &Lab) -> Outcome {
+    let net = lab.wired();
+    let listener = net.host.listen(net.address());
+    let cookie = sys::cookie(&listener);
+    block(&net.host, "in", lab.family);
+    let counter = Watched::new(&net.host, "xfrm XfrmInPolBlock");
+    let port = listener.local_addr().expect("an address").port();
+    let syn = Segment::new(net.peer(), net.at(port), flag::SYN);
+    net.wire.send(&syn.packet());
+    let expected = Expected::new(&net.host, "XFRM_POLICY", by(lab.family, "tcp_v4_rcv", "tcp_v6_rcv"), &syn)
+        .receive(&net.host, "eth0")
+        .socket("listener", "listen")
+        .cookie(cookie)
+        .witness(counter.rise(1));
+    lab.expect(&[&net.host], [expected])
+}
+
+fn policy_out(lab: &Lab) -> Outcome {
+    let net = lab.wired();
+    let (mut socket, far) = net.outgoing();
+    let cookie = sys::cookie(&socket);
+    block(&net.host, "out", lab.family);
+    let counter = Watched::new(&net.host, "xfrm XfrmOutPolBlock");
+    let _ = socket.write_all(b"hello");
+    let segment = far.answer(flag::ACK | flag::PSH, b"hello");
+    let (reason, site) =
+        by(lab.family, ("IP_OUTNOROUTES", "__ip_queue_xmit"), ("NOT_SPECIFIED", "inet6_csk_xmit"));
+    let expected = Expected::new(&net.host, reason, site, &segment)
+        .inferred("routing")
+        .transmit_nowhere()
+        .without(&[Field::Size])
+        .socket("full", "established")
+        .cookie(cookie)
+        .witness(counter.rise(1))
+        .again();
+    lab.expect(&[&net.host], [expected])
+}
+
+fn policy_forward(lab: &Lab) -> Outcome {
+    let net = lab.router();
+    block(&net.host, "fwd", lab.family);
+    let counter = Watched::new(&net.host, "xfrm XfrmInPolBlock");
+    let syn = through(&net);
+    net.near.send(&syn.packet());
+    let (reason, site) = by(lab.family, ("XFRM_POLICY", "ip_forward"), ("NOT_SPECIFIED", "ip6_forward"));
+    let expected = forwarded(&net, reason, site, &syn).witness(counter.rise(1));
+    lab.expect(&[&net.host], [expected])
+}
+
+/// The other end of a veth pair takes no more than its own MTU.
+fn larger_than_peer(lab: &Lab) -> Outcome {
+    let net = lab.wired();
+    net.host.ip("link set eth0 mtu 3000");
+    let data = Segment::new(net.at(1), net.peer(), flag::ACK).with_payload(&[7; 2000]);
+    let _ = net.host.send_raw(&data.packet(), net.peer_address());
+    let expected =
+        Expected::new(&net.host, "NOT_SPECIFIED", "__dev_forward_skb2", &data).transmit(&net.host, "eth0");
+    lab.expect(&[&net.host], [expected])
+}
+
+fn larger_than_peer_forwarded(lab: &Lab) -> Outcome {
+    let net = lab.router();
+    net.near.resize(3000);
+    net.host.ip("link set eth0 mtu 3000\nlink set eth1 mtu 3000");
+    let data = Segment::new(net.peer(), net.beyond(), flag::ACK).with_payload(&[7; 2000]);
+    net.near.send(&data.packet());
+    let expected = forwarded(&net, "NOT_SPECIFIED", "__dev_forward_skb2", &data).forward(&net.host, "eth1");
     lab.expect(&[&net.host], [expected])
 }
 

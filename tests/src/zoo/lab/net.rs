@@ -1,0 +1,157 @@
+//! Network namespaces.
+
+use crate::netns::{enter, succeed};
+use crate::wait::wait_for;
+use crate::zoo::sys::{self, PacketSocket};
+use std::fs::File;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt;
+use std::process::Command;
+
+/// A network namespace; gone with its last socket.
+#[derive(Debug)]
+pub struct Net {
+    handle: File,
+    /// Inode number, by which records name it.
+    pub inode: u64,
+    /// Its cookie, where the kernel has one (5.14).
+    pub cookie: Option<u64>,
+}
+
+impl Net {
+    /// A new one, with its loopback interface up.
+    pub fn new() -> Self {
+        const SO_NETNS_COOKIE: i32 = 71;
+        let (handle, cookie) = std::thread::scope(|scope| {
+            let made = scope.spawn(|| {
+                sys::enter_new_network_namespace().expect("make a network namespace");
+                let handle = File::open("/proc/thread-self/ns/net").expect("open the namespace");
+                let socket = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).expect("a socket");
+                (handle, sys::long_option(&socket, libc::SOL_SOCKET, SO_NETNS_COOKIE).ok())
+            });
+            made.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        });
+        let inode = handle.metadata().expect("stat the namespace").ino();
+        let net = Self { handle, inode, cookie };
+        net.ip("link set lo up");
+        net
+    }
+
+    /// Runs `work` on a thread that is inside. Sockets that it opens belong there for as long as they live.
+    pub fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        enter(&self.handle, work)
+    }
+
+    /// Runs a program inside, with `input`: its standard output.
+    pub fn command(&self, program: &str, arguments: &str, input: &str) -> String {
+        self.run(|| succeed(Command::new(program).args(arguments.split_whitespace()), input))
+    }
+
+    /// Lines of `ip`.
+    pub fn ip(&self, lines: &str) {
+        self.command("ip", "-batch -", lines);
+    }
+
+    /// Lines of `tc`.
+    pub fn tc(&self, lines: &str) {
+        self.command("tc", "-batch -", lines);
+    }
+
+    /// Rules of `nft`.
+    pub fn nft(&self, rules: &str) {
+        self.command("nft", "-f -", rules);
+    }
+
+    /// Sets a value below `/proc/sys/net`.
+    pub fn sysctl(&self, path: &str, value: &str) {
+        self.run(|| std::fs::write(format!("/proc/sys/net/{path}"), value))
+            .unwrap_or_else(|error| panic!("set {path}: {error}"));
+    }
+
+    /// Adds addresses to an interface, of both families, and waits until the kernel takes packets for them: with IPv6 that
+    /// is a moment later.
+    pub fn add_addresses(&self, interface: &str, v4: Ipv4Addr, v6: Ipv6Addr) {
+        self.ip(&format!(
+            "address add {v4}/24 dev {interface}
+             address add {v6}/64 dev {interface} nodad"
+        ));
+        let destination = format!("{:032x} 80 ", v6.to_bits());
+        let routes = || self.run(|| std::fs::read_to_string("/proc/thread-self/net/ipv6_route"));
+        let is_local = || routes().is_ok_and(|routes| routes.contains(&destination));
+        wait_for("the local route of an address", || is_local().then_some(()));
+    }
+
+    /// A path by which other processes can name this namespace.
+    pub fn path(&self) -> String {
+        format!("/proc/{}/fd/{}", std::process::id(), self.handle.as_raw_fd())
+    }
+
+    /// Adds a veth pair between this namespace and another: name and address of each end.
+    pub fn connect(&self, here: (&str, [u8; 6]), other: &Net, there: (&str, [u8; 6])) {
+        self.ip(&format!(
+            "link add {} address {} type veth peer name {} address {} netns {}",
+            here.0,
+            mac_text(here.1),
+            there.0,
+            mac_text(there.1),
+            other.path()
+        ));
+        // In this order the near end is ready at once; the far end's queue a moment later.
+        other.ip(&format!("link set {} up", there.0));
+        self.ip(&format!("link set {} up", here.0));
+    }
+
+    /// Waits until the carrier was noticed: before, IPv6 does little on an interface, and queues drop all.
+    pub fn wait_until_running(&self, interface: &str) {
+        let is_running = || self.run(|| sys::is_running(interface)).expect("flags of an interface");
+        wait_for("the carrier", || is_running().then_some(()));
+    }
+
+    /// Whether the kernel has this kind of interface, told as `ip link add … type` takes it.
+    pub fn can_have_link(&self, kind: &str) -> bool {
+        let add = || {
+            let words = format!("link add probe type {kind}");
+            Command::new("ip").args(words.split_whitespace()).output().expect("run ip")
+        };
+        let told = self.run(add).stderr;
+        let told = String::from_utf8_lossy(&told);
+        !told.contains("Unknown device type") && !told.contains("not supported")
+    }
+
+    /// Index of an interface.
+    pub fn index(&self, interface: &str) -> u32 {
+        let listing = self.command("ip", &format!("-o link show dev {interface}"), "");
+        let index = listing.split(':').next().and_then(|number| number.trim().parse().ok());
+        index.unwrap_or_else(|| panic!("no index in {listing}"))
+    }
+
+    /// A packet socket on an interface.
+    pub fn packet_socket(&self, interface: &str) -> PacketSocket {
+        let index = self.index(interface);
+        self.run(|| PacketSocket::open(index))
+            .unwrap_or_else(|error| panic!("listen on {interface}: {error}"))
+    }
+
+    /// Sends a whole IP packet through a raw socket.
+    pub fn send_raw(&self, packet: &[u8], destination: IpAddr) -> std::io::Result<()> {
+        self.run(|| sys::send_raw(packet, destination))
+    }
+
+    /// A listener.
+    pub fn listen(&self, address: impl Into<IpAddr>) -> TcpListener {
+        let address = SocketAddr::new(address.into(), 0);
+        self.run(|| TcpListener::bind(address)).unwrap_or_else(|error| panic!("listen at {address}: {error}"))
+    }
+}
+
+impl Default for Net {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// An Ethernet address as tools take it.
+pub(super) fn mac_text(mac: [u8; 6]) -> String {
+    mac.map(|byte| format!("{byte:02x}")).join(":")
+}
