@@ -30,6 +30,10 @@ test-kernels: build ## boot older and newer kernels in QEMU, and check what the 
 	@tests/setup.sh kernels
 	@tests/kernels/run.sh $(BINARY)
 
+fuzz: ## feed each parser damaged input for FUZZ_SECONDS (30); docs/fuzzing.md
+	@tests/setup.sh fuzz
+	@fuzz/run.sh $(TARGETS)
+
 setup: ## install what the tests need, and build their Collector (done once)
 	@tests/setup.sh
 
@@ -56,4 +60,4 @@ install: ## into PREFIX (/usr/local) below DESTDIR: program, configuration, syst
 		packaging/systemd/tcpdrop-otel.service > $(DESTDIR)$(UNITDIR)/tcpdrop-otel.service
 	chmod 644 $(DESTDIR)$(UNITDIR)/tcpdrop-otel.service
 
-.PHONY: help build demo test test-kernels setup lint object bench soak install
+.PHONY: help build demo test fuzz test-kernels setup lint object bench soak install

@@ -1,7 +1,7 @@
 #!/bin/bash
-# setup.sh [kernels]: installs what the tests need beyond Rust, on Debian and Ubuntu, and builds their Collector; with
-# `kernels` what booting other kernels needs instead. Quick when all is there. What cannot be had is said; the tests that
-# need it are skipped.
+# setup.sh [kernels|fuzz]: installs what the tests need beyond Rust, on Debian and Ubuntu, and builds their Collector; with
+# `kernels` or `fuzz` what booting other kernels or fuzzing needs instead. Quick when all is there. What cannot be had is
+# said; the tests that need it are skipped.
 set -euo pipefail
 cd "$(dirname "$0")"
 export PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin:/usr/local/go/bin"
@@ -18,6 +18,10 @@ perf linux-perf
 setpriv util-linux
 tc iproute2
 unshare util-linux
+'
+
+needed_to_fuzz='
+c++ build-essential
 '
 
 needed_to_boot='
@@ -61,11 +65,12 @@ build_collector() {
   fi
 }
 
-if [ "${1:-}" = kernels ]; then
-  needed=$needed_to_boot
-fi
+case ${1:-} in
+  kernels) needed=$needed_to_boot ;;
+  fuzz) needed=$needed_to_fuzz ;;
+esac
 packages=$(missing_packages)
 if [ -n "$packages" ]; then
   install_packages "$packages"
 fi
-[ "${1:-}" = kernels ] || build_collector
+[ -n "${1:-}" ] || build_collector

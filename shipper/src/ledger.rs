@@ -287,3 +287,6 @@ impl Snapshot {
             )
     }
 }
+
+#[cfg(test)]
+mod properties;

@@ -12,6 +12,8 @@ pub mod drop_summary;
 pub mod enrich;
 pub mod export;
 pub mod filter;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 pub mod ledger;
 pub mod memory;
 pub mod otlp;

@@ -62,7 +62,7 @@ impl Boundaries {
     }
 
     /// Symbols may come in any order; each ends where the next one begins.
-    fn read(kallsyms: impl BufRead) -> io::Result<Self> {
+    pub(crate) fn read(kallsyms: impl BufRead) -> io::Result<Self> {
         let mut starts = Vec::new();
         let mut tracing = Vec::new();
         let mut interrupt_entries = Vec::new();

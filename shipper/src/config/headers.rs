@@ -5,7 +5,7 @@ use percent_encoding::percent_decode_str;
 
 /// Reads `name=value,name2=value2` with percent-encoded values, the form of `OTEL_EXPORTER_OTLP_HEADERS` (OpenTelemetry
 /// specification, OTLP exporter, "Specifying headers via environment variables").
-pub(super) fn parse(text: &str) -> Result<HeaderMap, String> {
+pub(crate) fn parse(text: &str) -> Result<HeaderMap, String> {
     let mut headers = HeaderMap::new();
     for (index, pair) in text.split(',').enumerate().filter(|(_, pair)| !pair.trim().is_empty()) {
         let Some((name, value)) = pair.split_once('=') else {

@@ -201,5 +201,7 @@ impl Group {
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests;

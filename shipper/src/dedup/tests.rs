@@ -7,7 +7,8 @@ use rand::{Rng, SeedableRng};
 use std::net::IpAddr;
 
 const SECOND: u64 = 1_000_000_000;
-const SITE: GroupKey = GroupKey { stack: 1, reason: Some(3), network_namespace: None, has_socket: false };
+pub(super) const SITE: GroupKey =
+    GroupKey { stack: 1, reason: Some(3), network_namespace: None, has_socket: false };
 
 fn dedup(max_flows_per_stack: usize, max_stacks: usize) -> Dedup {
     let mut next = 0;
@@ -18,7 +19,7 @@ fn dedup(max_flows_per_stack: usize, max_stacks: usize) -> Dedup {
     })
 }
 
-fn drop_at(seconds: u64, source: u16, destination: u16) -> PacketDrop {
+pub(super) fn drop_at(seconds: u64, source: u16, destination: u16) -> PacketDrop {
     let localhost = IpAddr::from([127, 0, 0, 1]);
     PacketDrop {
         time: BootTime(seconds * SECOND),

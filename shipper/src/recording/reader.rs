@@ -83,8 +83,13 @@ impl<R: BufRead> Reader<R> {
         if let Some(flaw) = header.event.flaw() {
             return Err(ReadError::Header(flaw));
         }
+        Ok(Self::after(header, text, input))
+    }
+
+    /// Reads on after a header.
+    pub(crate) fn after(header: Header, header_text: Vec<u8>, input: R) -> Self {
         let converter = Converter::from(&header.event);
-        Ok(Self { input, header, header_text: text, converter, line: 1, events: 0, ended: false })
+        Self { input, header, header_text, converter, line: 1, events: 0, ended: false }
     }
 
     /// The first line.
