@@ -129,6 +129,8 @@ pub(super) struct FlowTable {
     /// How many of them each local port holds.
     held: HashMap<Option<u16>, usize>,
     other: FlowEntry,
+    /// No flow is idle before: a storm need not look for one with each drop.
+    none_idle_before: BootTime,
 }
 
 /// The first sighting of a flow.
@@ -136,15 +138,24 @@ pub(super) struct First<'a> {
     pub(super) entry: &'a mut FlowEntry,
     /// Few of its port, and of all, are held back as it is.
     pub(super) may_be_deferred: bool,
+    /// None gave way to it.
+    pub(super) grown: bool,
 }
 
 impl FlowTable {
     pub(super) fn new(capacity: usize) -> Self {
-        Self { capacity, entries: HashMap::new(), held: HashMap::new(), other: FlowEntry::default() }
+        Self {
+            capacity,
+            entries: HashMap::new(),
+            held: HashMap::new(),
+            other: FlowEntry::default(),
+            none_idle_before: BootTime::default(),
+        }
     }
 
-    /// Counts a drop. Returns its entry if this is the first sighting of its flow.
-    pub(super) fn add<F>(&mut self, drop: &Sighting, sample: &Sample<F>) -> Option<First<'_>>
+    /// Counts a drop. Returns its entry if this is the first sighting of its flow. With one flow or more it only grows if
+    /// it `may`.
+    pub(super) fn add<F>(&mut self, drop: &Sighting, may_grow: bool, sample: &Sample<F>) -> Option<First<'_>>
     where
         F: FnOnce() -> Arc<PacketDrop>,
     {
@@ -154,7 +165,8 @@ impl FlowTable {
             return None;
         }
         let port = key.local_port();
-        if self.entries.len() >= self.capacity && !self.make_room(port, drop.time) {
+        let grows = self.entries.is_empty() || may_grow && self.entries.len() < self.capacity;
+        if !grows && !self.make_room(port, drop.time) {
             self.other.add(drop, sample);
             return None;
         }
@@ -162,7 +174,7 @@ impl FlowTable {
         let may_be_deferred = self.may_defer(port);
         let entry = self.entries.entry(key).or_default();
         entry.add(drop, sample);
-        Some(First { entry, may_be_deferred })
+        Some(First { entry, may_be_deferred, grown: grows })
     }
 
     /// Moves a flow to `other`, if one has to give way to a flow of `port`.
@@ -188,7 +200,13 @@ impl FlowTable {
     }
 
     /// The flow that is idle longest, those that were told first.
-    fn longest_idle(&self, now: BootTime) -> Option<FlowKey> {
+    fn longest_idle(&mut self, now: BootTime) -> Option<FlowKey> {
+        if now < self.none_idle_before {
+            return None;
+        }
+        let ends =
+            self.entries.values().filter_map(|entry| Some(entry.window.as_ref()?.interval.last.after(IDLE)));
+        self.none_idle_before = ends.min().unwrap_or(now);
         let idle = self.entries.iter().filter(|(_, entry)| self.capacity > 1 && entry.is_idle(now));
         let last = |entry: &FlowEntry| entry.window.as_ref().map(|window| window.interval.last);
         idle.min_by_key(|(_, entry)| (entry.untold.is_some(), last(entry))).map(|(key, _)| *key)
@@ -234,6 +252,7 @@ impl FlowTable {
 
     /// The window's flows, oldest first; `None` if it had no drops.
     pub(super) fn close_window(&mut self, ids: SpanIds) -> Option<GroupWindow> {
+        self.none_idle_before = BootTime::default();
         let mut flows: Vec<_> =
             self.entries.values_mut().filter_map(|entry| entry.close_window(false)).collect();
         flows.sort_unstable_by_key(|flow| flow.interval.first);
@@ -254,5 +273,10 @@ impl FlowTable {
 
     pub(super) fn is_empty(&self) -> bool {
         self.entries.is_empty()
+    }
+
+    /// Flows that have an entry.
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
     }
 }

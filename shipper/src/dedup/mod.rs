@@ -19,6 +19,9 @@ use std::time::Duration;
 /// How long a first sighting is held back if the limiter denies it.
 const DEFERRAL: Duration = Duration::from_secs(1);
 
+/// Most flows that all groups together tell apart, at about a KiB each. What a group has it keeps, and it always has one.
+const MOST_FLOWS: usize = 8192;
+
 /// What makes drops one stack group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct GroupKey {
@@ -87,6 +90,8 @@ pub struct Dedup {
     evicted: Released,
     /// A first sighting may be held back in some group.
     deferred: bool,
+    /// Flows of all groups.
+    flows: usize,
 }
 
 impl Dedup {
@@ -98,6 +103,7 @@ impl Dedup {
             new_ids: Box::new(new_ids),
             evicted: Released::default(),
             deferred: false,
+            flows: 0,
         }
     }
 
@@ -115,7 +121,9 @@ impl Dedup {
         }
         let group = self.groups.get_mut(&key)?;
         let sighting = drop.sighting();
-        let first = group.flows.add(&sighting, &LazyCell::new(|| Arc::new(drop.describe())))?;
+        let sample = LazyCell::new(|| Arc::new(drop.describe()));
+        let first = group.flows.add(&sighting, self.flows < MOST_FLOWS, &sample)?;
+        self.flows += usize::from(first.grown);
         if allow() {
             return first.entry.tell(group.ids, false);
         }
@@ -131,6 +139,7 @@ impl Dedup {
         if self.groups.len() >= self.settings.max_stacks
             && let Some((_, mut group)) = self.groups.remove_lru()
         {
+            self.flows -= group.flows.len();
             group.close(&mut self.evicted);
         }
         let flows = FlowTable::new(self.settings.max_flows_per_stack);
@@ -167,6 +176,7 @@ impl Dedup {
         for key in idle {
             self.groups.remove(&key);
         }
+        self.flows = self.groups.iter().map(|(_, group)| group.flows.len()).sum();
         released
     }
 
@@ -176,6 +186,7 @@ impl Dedup {
         for (_, mut group) in self.groups.drain() {
             group.close(&mut released);
         }
+        self.flows = 0;
         released
     }
 

@@ -233,3 +233,22 @@ fn no_drop_is_lost_or_told_twice() {
         assert_eq!(in_windows, 500, "seed {seed}");
     }
 }
+
+#[test]
+fn all_groups_together_have_a_bounded_number_of_flows() {
+    let mut dedup = dedup(32, 8);
+    dedup.settings.max_stacks = 1000;
+    for round in 0..2 {
+        for (stack, source) in (0..1000).flat_map(|stack| (0..32).map(move |source| (stack, source))) {
+            let key = GroupKey { stack, ..SITE };
+            let drop = drop_at(1 + 20 * round, source, 80);
+            dedup.observe(key, drop, BootTime((1 + 20 * round) * SECOND), || false);
+        }
+        let flows = |dedup: &Dedup| dedup.groups.iter().map(|(_, group)| group.flows.len()).sum::<usize>();
+        assert_eq!(dedup.flows, flows(&dedup));
+        // Each group has one at least.
+        assert!((MOST_FLOWS..MOST_FLOWS + 1000).contains(&dedup.flows), "{}", dedup.flows);
+        assert_eq!(dedup.release_at(12 + 20 * round).drops(), 32_000);
+        assert_eq!(dedup.flows, flows(&dedup));
+    }
+}

@@ -1,5 +1,6 @@
 //! What user space takes in, without the kernel: recorded events through the stages up to the spool, on one core.
 
+use super::cost::memory;
 use super::spread::Spread;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -40,6 +41,8 @@ pub struct Capacity {
     pub flows: u64,
     /// Events a second.
     pub events_per_second: Spread,
+    /// By how much memory that no file backs was larger with all tables full than before, in KiB, at most.
+    pub memory_kib: u64,
     /// Records that came out, of all events.
     pub records: u64,
     /// Events that went in.
@@ -54,9 +57,11 @@ pub fn measure(events: u64, runs: usize) -> Vec<Capacity> {
 }
 
 fn measure_one(stacks: u64, flows: u64, events: u64, runs: usize) -> Capacity {
-    let mut records = 0;
+    let (mut records, mut memory_kib) = (0, 0);
+    let anonymous = || memory(std::process::id()).anonymous;
     let rates = (0..runs).map(|_| {
         let mut random = StdRng::seed_from_u64(0);
+        let before = anonymous();
         let mut pipeline = Pipeline::new();
         let mut busy = Duration::ZERO;
         let mut taken = 0;
@@ -67,11 +72,14 @@ fn measure_one(stacks: u64, flows: u64, events: u64, runs: usize) -> Capacity {
             busy += start.elapsed();
             taken += EVENTS_PER_TICK;
         }
+        memory_kib = memory_kib.max(anonymous().saturating_sub(before));
         records = pipeline.finish();
+        // Give back what this run took, for the next to start from.
+        tcpdrop_otel::memory::give_back();
         events as f64 / busy.as_secs_f64()
     });
     let events_per_second = Spread::of(rates).expect("at least one run");
-    Capacity { stacks, flows, events_per_second, records, events }
+    Capacity { stacks, flows, events_per_second, memory_kib, records, events }
 }
 
 struct Pipeline {

@@ -26,7 +26,7 @@ impl Display for Report {
         if !self.capacity.is_empty() {
             writeln!(
                 out,
-                "\n| user space, stacks | flows | events/s and core | records of events |\n|---|---|---|---|"
+                "\n| user space, stacks | flows | events/s and core | memory | records of events |\n|---|---|---|---|---|"
             )?;
             self.capacity.iter().try_for_each(|capacity| writeln!(out, "{capacity}"))?;
         }
@@ -145,7 +145,15 @@ impl Display for Latency {
 impl Display for Capacity {
     fn fmt(&self, out: &mut Formatter) -> fmt::Result {
         let rate = cell(Some(self.events_per_second), |rate| format!("{:.0} k", rate / 1000.0));
-        write!(out, "| {} | {} | {rate} | {} of {} |", self.stacks, self.flows, self.records, self.events)
+        write!(
+            out,
+            "| {} | {} | {rate} | {:.1} MiB | {} of {} |",
+            self.stacks,
+            self.flows,
+            self.memory_kib as f64 / 1024.0,
+            self.records,
+            self.events
+        )
     }
 }
 

@@ -68,7 +68,7 @@ impl Arguments {
             }),
             storm: asked(Part::Storm).then(|| seconds(3.0, 25.0)),
             latency: asked(Part::Latency).then_some(if self.quick { 60 } else { 500 }),
-            capacity: asked(Part::Capacity).then_some(if self.quick { (200_000, 2) } else { (2_000_000, 7) }),
+            capacity: asked(Part::Capacity).then_some(if self.quick { (50_000, 1) } else { (500_000, 5) }),
             footprint: asked(Part::Footprint).then(|| (pick(3, 20), seconds(5.0, 30.0))),
         }
     }
