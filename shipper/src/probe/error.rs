@@ -86,9 +86,6 @@ pub enum ProbeError {
     /// The embedded object lacks a part.
     #[error("the probe's object has no part named {0}: this binary was built from parts that do not match")]
     Object(&'static str),
-    /// A program that is not needed was refused.
-    #[error("the kernel refuses it: {0}")]
-    Optional(ProgramError),
     /// A map could not be read or written.
     #[error("cannot use a map of the probe: {0}")]
     Map(#[from] MapError),

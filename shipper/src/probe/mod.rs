@@ -12,6 +12,7 @@ mod own_ports;
 mod refused_syn;
 mod ring;
 mod variant;
+pub mod verifier;
 
 pub use admission::Admission;
 pub use counters::{Counters, SiteCount};

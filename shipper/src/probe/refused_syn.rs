@@ -15,12 +15,17 @@ use std::io::{self, Read};
 use std::sync::Arc;
 use zerocopy::FromBytes;
 
-static OBJECT: &[u8] =
+pub(super) static OBJECT: &[u8] =
     aya::include_bytes_aligned!(concat!(env!("CARGO_MANIFEST_DIR"), "/../bpf/refused_syn.bpf.o"));
 
 const ENTER: &str = "syn_enters";
 const LEAVE: &str = "syn_leaves";
 const LIST: &str = "list_namespaces";
+/// What tasks are listed by.
+const TASKS: &str = "task";
+
+/// The programs, and what each is for.
+pub(super) const PROGRAMS: [(&str, &str); 3] = [(ENTER, FUNCTION), (LEAVE, FUNCTION), (LIST, TASKS)];
 
 /// How this kernel lets silent drops be seen.
 pub(super) enum Silent {
@@ -32,13 +37,29 @@ pub(super) enum Silent {
 impl Silent {
     /// The best way that the kernel allows; none is needed for the probe to work.
     pub(super) fn load(mode: SilentMode, btf: &Btf) -> Self {
+        if mode == SilentMode::Off {
+            return Self::Off;
+        }
+        let mut object = match EbpfLoader::new().btf(Some(btf)).load(OBJECT) {
+            Ok(object) => object,
+            Err(error) => {
+                tracing::debug!(?error, "programs that are not needed do not fit this kernel");
+                return Self::Counters(Some(Namespaces::own_only()));
+            }
+        };
         if mode == SilentMode::Auto {
-            match RefusedSyns::load(btf) {
-                Ok(programs) => return Self::Programs(programs),
+            match load_programs(&mut object, btf) {
+                Ok(()) => match RefusedSyns::new(object) {
+                    Ok(programs) => return Self::Programs(programs),
+                    Err(error) => {
+                        tracing::debug!(?error, "{FUNCTION} cannot be watched");
+                        return Self::Counters(Some(Namespaces::own_only()));
+                    }
+                },
                 Err(error) => tracing::debug!(?error, "{FUNCTION} cannot be watched"),
             }
         }
-        if mode == SilentMode::Off { Self::Off } else { Self::Counters(Some(Namespaces::load(btf))) }
+        Self::Counters(Some(Namespaces::of(object, btf)))
     }
 
     /// Attaches what has to be. A kernel that took the programs may still not let them be attached.
@@ -47,7 +68,7 @@ impl Silent {
             && let Err(error) = programs.attach()
         {
             tracing::warn!(%error, "{FUNCTION} cannot be watched; refused SYNs are told by the namespaces' counters");
-            *self = Self::Counters(Some(Namespaces::load(btf)));
+            *self = Self::load(SilentMode::Netstat, btf);
         }
     }
 
@@ -77,9 +98,8 @@ pub(super) struct RefusedSyns {
 }
 
 impl RefusedSyns {
-    fn load(btf: &Btf) -> Result<Self, ProbeError> {
-        let mut ebpf = EbpfLoader::new().btf(Some(btf)).load(OBJECT).map_err(ProbeError::Unfit)?;
-        load_programs(&mut ebpf, btf).map_err(ProbeError::Optional)?;
+    /// Of an object whose programs are loaded.
+    fn new(mut ebpf: Ebpf) -> Result<Self, ProbeError> {
         let counts = PerCpuArray::try_from(take_map(&mut ebpf, "refused_counts")?)?;
         Ok(Self {
             links: None,
@@ -186,15 +206,19 @@ pub struct Namespaces {
 }
 
 impl Namespaces {
-    fn load(btf: &Btf) -> Self {
-        let load = || -> Result<Ebpf, ProbeError> {
-            let mut ebpf = EbpfLoader::new().btf(Some(btf)).load(OBJECT).map_err(ProbeError::Unfit)?;
-            list(&mut ebpf).and_then(|program| program.load("task", btf)).map_err(ProbeError::Optional)?;
-            Ok(ebpf)
-        };
-        let ebpf = load().inspect_err(|error| tracing::debug!(?error, "tasks cannot be listed")).ok();
+    fn of(mut object: Ebpf, btf: &Btf) -> Self {
+        match list(&mut object).and_then(|program| program.load(TASKS, btf)) {
+            Ok(()) => Self { ebpf: Some(object), ..Self::own_only() },
+            Err(error) => {
+                tracing::debug!(?error, "tasks cannot be listed");
+                Self::own_only()
+            }
+        }
+    }
+
+    fn own_only() -> Self {
         let inode = super::current_netns().unwrap_or(0);
-        Self { ebpf, own: ProcessNamespace { pid: std::process::id(), inode, cookie: 0 } }
+        Self { ebpf: None, own: ProcessNamespace { pid: std::process::id(), inode, cookie: 0 } }
     }
 
     /// Each process once.

@@ -15,7 +15,7 @@ pub(super) struct Variant {
 }
 
 /// Best first. A kernel runs each that wants no more than it passes.
-const VARIANTS: [Variant; 3] = [
+pub(super) const VARIANTS: [Variant; 3] = [
     Variant { program: "kfree_skb_rx_sk", parameters: 5, has_reason: true, has_receiving_socket: true },
     Variant { program: "kfree_skb_reason", parameters: 4, has_reason: true, has_receiving_socket: false },
     Variant { program: "kfree_skb_bare", parameters: 3, has_reason: false, has_receiving_socket: false },

@@ -17,5 +17,6 @@ mod protocols;
 mod service_unit;
 mod shutdown;
 mod silent;
+mod stack_hash;
 mod storm;
 mod watch;
