@@ -14,7 +14,7 @@ use std::time::Duration;
 /// Destination port of the drops that are watched: not the storm's.
 const PORT: u16 = 10;
 /// Drops a second that are watched, each of another flow.
-const PER_SECOND: u64 = 20;
+const PER_SECOND: u64 = 5;
 /// The smallest batch window, and no limit that would hold the watched drops back: what they do is not measured here.
 const SETTINGS: [&str; 3] =
     ["export.batch_interval=1ms", "limit.per_stack_per_second=1000", "limit.global_per_second=10000"];

@@ -44,6 +44,8 @@ pub struct Sample {
     pub workload: Workload,
     /// Drops a second of the whole host.
     pub drops_per_second: f64,
+    /// CPU time that a drop takes, from the sender's system call on, in nanoseconds. Who else runs is not in it.
+    pub cpu_ns_per_drop: f64,
     /// Of the subject's BPF program, with what the statistics cost (in the empty program's, too).
     pub program_ns_per_drop: Option<f64>,
     /// Of the subject's process.
@@ -89,8 +91,10 @@ pub struct Row {
     pub subject: &'static str,
     /// Nanoseconds of its program for a drop.
     pub program_ns_per_drop: Option<Spread>,
-    /// Those less the empty program's of the same round, as a share of what a drop costs a core with nothing loaded.
+    /// Those less the empty program's of the same round, as a share of the CPU time of a drop with nothing loaded.
     pub share_of_a_drop: Option<Spread>,
+    /// CPU time of a drop, in nanoseconds.
+    pub cpu_ns_per_drop: Option<Spread>,
     /// Drops a second of the host.
     pub drops_per_second: Option<Spread>,
     /// Of those, with the empty program's in the same round.
@@ -151,6 +155,7 @@ fn see(
             subject: name,
             workload,
             drops_per_second: measured.rate(),
+            cpu_ns_per_drop: measured.cpu.as_nanos() as f64 / measured.packets as f64,
             program_ns_per_drop: run,
             cpu_seconds_per_million: cpu,
         });
@@ -217,14 +222,15 @@ impl Rates {
         });
         let share_of_a_drop = samples(subject).filter_map(|sample| {
             let empty = in_round(REFERENCE, sample.round)?.program_ns_per_drop?;
-            let drop_ns = 1e9 * workload.cores as f64 / in_round(BASELINE, sample.round)?.drops_per_second;
-            Some((sample.program_ns_per_drop? - empty) / drop_ns)
+            let drop = in_round(BASELINE, sample.round)?.cpu_ns_per_drop;
+            Some((sample.program_ns_per_drop? - empty) / drop)
         });
         Row {
             workload,
             subject,
             program_ns_per_drop: Spread::of(samples(subject).filter_map(|sample| sample.program_ns_per_drop)),
             share_of_a_drop: Spread::of(share_of_a_drop),
+            cpu_ns_per_drop: Spread::of(samples(subject).map(|sample| sample.cpu_ns_per_drop)),
             drops_per_second: Spread::of(samples(subject).map(|sample| sample.drops_per_second)),
             rate_to_empty: Spread::of(rate_to_empty),
             cpu_seconds_per_million: Spread::of(

@@ -49,9 +49,9 @@ impl Display for Rates {
     fn fmt(&self, out: &mut Formatter) -> fmt::Result {
         writeln!(
             out,
-            "| storm | with | program, ns/drop | over empty, of a drop | host, k drops/s | rate to empty | CPU s/M drops |"
+            "| storm | with | program, ns/drop | over empty, of a drop | a drop, ns of CPU | host, k drops/s | rate to empty | CPU s/M drops |"
         )?;
-        writeln!(out, "|---|---|---|---|---|---|---|")?;
+        writeln!(out, "|---|---|---|---|---|---|---|---|")?;
         self.rows.iter().try_for_each(|row| writeln!(out, "{row}"))?;
         writeln!(
             out,
@@ -65,11 +65,12 @@ impl Display for Row {
     fn fmt(&self, out: &mut Formatter) -> fmt::Result {
         write!(
             out,
-            "| {} | {} | {} | {} | {} | {} | {} |",
+            "| {} | {} | {} | {} | {} | {} | {} | {} |",
             self.workload.name(),
             self.subject,
             cell(self.program_ns_per_drop, |ns| format!("{ns:.0}")),
             cell(self.share_of_a_drop, |share| format!("{:.1} %", 100.0 * share)),
+            cell(self.cpu_ns_per_drop, |ns| format!("{ns:.0}")),
             cell(self.drops_per_second, |rate| format!("{:.0}", rate / 1000.0)),
             cell(self.rate_to_empty, |ratio| format!("{ratio:.3}")),
             cell(self.cpu_seconds_per_million, |seconds| format!("{seconds:.3}")),

@@ -67,7 +67,7 @@ impl Arguments {
                 effort,
             }),
             storm: asked(Part::Storm).then(|| seconds(3.0, 25.0)),
-            latency: asked(Part::Latency).then_some(if self.quick { 60 } else { 500 }),
+            latency: asked(Part::Latency).then_some(if self.quick { 30 } else { 250 }),
             capacity: asked(Part::Capacity).then_some(if self.quick { (50_000, 1) } else { (500_000, 5) }),
             footprint: asked(Part::Footprint).then(|| (pick(3, 20), seconds(5.0, 30.0))),
         }
