@@ -53,6 +53,27 @@ pub fn long_option(socket: &impl AsRawFd, level: libc::c_int, name: libc::c_int)
     Ok(value)
 }
 
+/// Asks a listener for segments that are signed with MD5 (RFC 2385) by `peer`.
+pub fn ask_for_md5(listener: &impl AsRawFd, peer: IpAddr) -> io::Result<()> {
+    const TCP_MD5SIG: libc::c_int = 14;
+    const KEY: &[u8; 6] = b"secret";
+    // struct tcp_md5sig (linux/tcp.h): sockaddr_storage, flags, prefix length, key length, interface, key.
+    let mut signature = [0u8; 216];
+    match peer {
+        IpAddr::V4(address) => {
+            signature[0..2].copy_from_slice(&2u16.to_ne_bytes()); // AF_INET
+            signature[4..8].copy_from_slice(&address.octets());
+        }
+        IpAddr::V6(address) => {
+            signature[0..2].copy_from_slice(&10u16.to_ne_bytes()); // AF_INET6
+            signature[8..24].copy_from_slice(&address.octets());
+        }
+    }
+    signature[130..132].copy_from_slice(&6u16.to_ne_bytes());
+    signature[136..136 + KEY.len()].copy_from_slice(KEY);
+    set_option(listener, libc::IPPROTO_TCP, TCP_MD5SIG, &signature)
+}
+
 /// The cookie of a socket. The kernel gives it when it is asked for the first time.
 pub fn cookie(socket: &impl AsRawFd) -> u64 {
     long_option(socket, libc::SOL_SOCKET, libc::SO_COOKIE).expect("SO_COOKIE")

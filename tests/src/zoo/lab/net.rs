@@ -1,5 +1,6 @@
 //! Network namespaces.
 
+use super::Watched;
 use crate::netns::{enter, succeed};
 use crate::wait::wait_for;
 use crate::zoo::sys::{self, PacketSocket};
@@ -61,6 +62,18 @@ impl Net {
     /// Rules of `nft`.
     pub fn nft(&self, rules: &str) {
         self.command("nft", "-f -", rules);
+    }
+
+    /// Drops packets that fit `rule` at a hook of nftables (`input`; `ingress device eth0` in table `netdev`): what it
+    /// counts.
+    pub fn drop_at(&self, table: &str, hook: &str, rule: &str) -> Watched<'_> {
+        self.nft(&format!(
+            "table {table} zoo {{
+                counter dropped {{ }}
+                chain drops {{ type filter hook {hook} priority 0; {rule} counter name dropped drop; }}
+            }}"
+        ));
+        Watched::new(self, "nft dropped")
     }
 
     /// Sets a value below `/proc/sys/net`.

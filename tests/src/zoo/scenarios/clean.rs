@@ -39,23 +39,13 @@ fn udp(lab: &Lab) -> Outcome {
     lab.expect_nothing(&net.host)
 }
 
-fn drop_all(net: &Wired, rule: &str) {
-    net.host.nft(&format!(
-        "table inet zoo {{
-            counter dropped {{ }}
-            chain drops {{ type filter hook input priority 0; {rule} counter name dropped drop; }}
-        }}"
-    ));
-}
-
 fn udp_filtered(lab: &Lab) -> Outcome {
     let net = lab.wired();
-    drop_all(&net, "udp dport 9");
-    untold(lab, &net, &udp_packet(net.peer(), net.at(9), &[7; 100]))
+    let counter = net.host.drop_at("inet", "input", "udp dport 9");
+    untold(lab, &net, &counter, &udp_packet(net.peer(), net.at(9), &[7; 100]))
 }
 
-fn untold(lab: &Lab, net: &Wired, packet: &[u8]) -> Outcome {
-    let counter = Watched::new(&net.host, "nft dropped");
+fn untold(lab: &Lab, net: &Wired, counter: &Watched<'_>, packet: &[u8]) -> Outcome {
     net.wire.send(packet);
     counter.rise(1);
     lab.expect_nothing(&net.host)
@@ -63,10 +53,14 @@ fn untold(lab: &Lab, net: &Wired, packet: &[u8]) -> Outcome {
 
 fn icmp_filtered(lab: &Lab) -> Outcome {
     let net = lab.wired();
-    drop_all(&net, by(lab.family, "icmp type echo-request", "icmpv6 type echo-request"));
+    let counter = net.host.drop_at(
+        "inet",
+        "input",
+        by(lab.family, "icmp type echo-request", "icmpv6 type echo-request"),
+    );
     let echo =
         icmp_packet(net.peer_address(), net.address(), by(lab.family, 8, 128), 0, [0, 1, 0, 1], b"hello");
-    untold(lab, &net, &echo)
+    untold(lab, &net, &counter, &echo)
 }
 
 /// An ICMP message: port unreachable, for a segment of the host's.
@@ -77,12 +71,13 @@ fn unreachable(net: &Wired, quoted: &Segment) -> Vec<u8> {
 
 fn icmp_error_filtered(lab: &Lab) -> Outcome {
     let net = lab.wired();
-    drop_all(
-        &net,
+    let counter = net.host.drop_at(
+        "inet",
+        "input",
         by(lab.family, "icmp type destination-unreachable", "icmpv6 type destination-unreachable"),
     );
     let quoted = Segment::new(net.at(1), net.peer(), flag::SYN);
-    untold(lab, &net, &unreachable(&net, &quoted))
+    untold(lab, &net, &counter, &unreachable(&net, &quoted))
 }
 
 fn icmp_error(lab: &Lab) -> Outcome {

@@ -30,17 +30,9 @@ pub(super) const SCENARIOS: &[Scenario] = &[
 ];
 
 /// Dropped by a rule before anything but the IP header is looked at.
-fn drop_all(net: &Wired) {
-    net.host.nft(
-        "table netdev zoo {
-            counter dropped { }
-            chain drops {
-                type filter hook ingress device eth0 priority 0
-                ether type { ip, ip6 } ip6 nexthdr != icmpv6 counter name dropped drop
-                ether type ip counter name dropped drop
-            }
-        }",
-    );
+fn drop_all(net: &Wired) -> Watched<'_> {
+    let rule = by(net.family, "ether type ip", "ip6 nexthdr != icmpv6");
+    net.host.drop_at("netdev", "ingress device eth0", rule)
 }
 
 fn at_ingress(net: &Wired, segment: &Segment) -> Expected {
@@ -71,8 +63,7 @@ fn received(lab: &Lab, extensions: Vec<(u8, Vec<u8>)>) -> Outcome {
 /// To a rule at ingress.
 fn filtered(lab: &Lab, extensions: Vec<(u8, Vec<u8>)>) -> Outcome {
     let net = lab.wired();
-    drop_all(&net);
-    let counter = Watched::new(&net.host, "nft dropped");
+    let counter = drop_all(&net);
     let syn = Segment { extensions, ..net.to_closed_port(flag::SYN) };
     net.wire.send(&syn.packet());
     lab.expect(&[&net.host], [at_ingress(&net, &syn).witness(counter.rise(1).at_least())])
@@ -110,8 +101,7 @@ fn sixteen(lab: &Lab) -> Outcome {
 /// nothing was.
 fn seventeen(lab: &Lab) -> Outcome {
     let net = lab.wired();
-    drop_all(&net);
-    let counter = Watched::new(&net.host, "nft dropped");
+    let counter = drop_all(&net);
     let syn = Segment {
         extensions: vec![extension(protocol::DESTINATION, 1); 17],
         ..net.to_closed_port(flag::SYN)
@@ -136,8 +126,7 @@ fn long_extension(lab: &Lab) -> Outcome {
 /// It says that it is longer than the packet.
 fn cut_extension(lab: &Lab) -> Outcome {
     let net = lab.wired();
-    drop_all(&net);
-    let counter = Watched::new(&net.host, "nft dropped");
+    let counter = drop_all(&net);
     let mut long = extension(protocol::DESTINATION, 1);
     long.1[1] = 200;
     let syn = Segment { extensions: vec![long], ..net.to_closed_port(flag::SYN) };
@@ -171,8 +160,7 @@ fn in_fragments(net: &Wired) -> (Segment, Vec<Vec<u8>>) {
 
 fn first_fragment(lab: &Lab) -> Outcome {
     let net = lab.wired();
-    drop_all(&net);
-    let counter = Watched::new(&net.host, "nft dropped");
+    let counter = drop_all(&net);
     let (data, parts) = in_fragments(&net);
     net.wire.send(&parts[0]);
     let expected = at_ingress(&net, &data).size(parts[0].len()).witness(counter.rise(1).at_least());
@@ -182,8 +170,7 @@ fn first_fragment(lab: &Lab) -> Outcome {
 /// No ports: they are in the first one.
 fn later_fragment(lab: &Lab) -> Outcome {
     let net = lab.wired();
-    drop_all(&net);
-    let counter = Watched::new(&net.host, "nft dropped");
+    let counter = drop_all(&net);
     let (data, parts) = in_fragments(&net);
     net.wire.send(&parts[1]);
     let expected = at_ingress(&net, &data)

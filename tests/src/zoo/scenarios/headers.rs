@@ -205,11 +205,7 @@ fn payload_length_zero(lab: &Lab) -> Outcome {
 /// Here nothing has taken the padding away yet.
 fn at_ingress(lab: &Lab, length: usize) -> Outcome {
     let net = lab.wired();
-    net.host.nft(
-        "table netdev zoo {
-            chain drops { type filter hook ingress device eth0 priority 0; meta l4proto tcp drop; }
-        }",
-    );
+    net.host.drop_at("netdev", "ingress device eth0", "meta l4proto tcp");
     let segment = net.to_closed_port(flag::SYN);
     let whole = segment.packet();
     net.wire.send(&cut_packet(&net, &whole, length));

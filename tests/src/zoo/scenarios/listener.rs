@@ -113,15 +113,7 @@ fn minimum_ttl(lab: &Lab) -> Outcome {
 
 /// Asks the listener for signatures of the far side.
 fn sign(here: &Listening) {
-    const TCP_MD5SIG: i32 = 14;
-    let address = socket2::SockAddr::from(std::net::SocketAddr::new(here.net.peer_address(), 0));
-    let mut signature = [0u8; 216];
-    // SAFETY: the address is as long as it says.
-    let bytes = unsafe { std::slice::from_raw_parts(address.as_ptr().cast::<u8>(), address.len() as usize) };
-    signature[..bytes.len()].copy_from_slice(bytes);
-    signature[130..132].copy_from_slice(&6u16.to_ne_bytes());
-    signature[136..142].copy_from_slice(b"secret");
-    sys::set_option(&here.listener, libc::IPPROTO_TCP, TCP_MD5SIG, &signature).expect("ask for signatures");
+    sys::ask_for_md5(&here.listener, here.net.peer_address()).expect("ask for signatures");
 }
 
 fn md5_option() -> Vec<u8> {

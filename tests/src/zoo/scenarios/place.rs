@@ -49,16 +49,6 @@ fn no_socket(net: &Net, family: Family) -> Expected {
     Expected::without_packet(net, "NO_SOCKET", by(family, "tcp_v4_rcv", "tcp_v6_rcv")).severity("INFO")
 }
 
-/// Drops and counts TCP at a hook.
-fn drop_at(net: &Net, table: &str, hook: &str, rule: &str) {
-    net.nft(&format!(
-        "table {table} zoo {{
-            counter dropped {{ }}
-            chain drops {{ type filter hook {hook} priority 0; {rule} counter name dropped drop; }}
-        }}"
-    ));
-}
-
 fn filtered(net: &Net) -> Expected {
     Expected::without_packet(net, "NETFILTER_DROP", "nft_do_chain")
 }
@@ -87,8 +77,7 @@ fn loopback_input(lab: &Lab) -> Outcome {
 
 fn at_loopback_hook(lab: &Lab, hook: &str, direct: impl Fn(Expected, &Net) -> Expected) -> Outcome {
     let net = Net::new();
-    drop_at(&net, "inet", hook, "meta l4proto tcp");
-    let counter = Watched::new(&net, "nft dropped");
+    let counter = net.drop_at("inet", hook, "meta l4proto tcp");
     let to = on_loopback(lab.family, 9);
     let segment = Segment::new(on_loopback(lab.family, 1234), to, flag::SYN);
     let _ = net.send_raw(&segment.packet(), to.ip());
@@ -114,8 +103,7 @@ fn container_ingress(lab: &Lab) -> Outcome {
 
 fn at_other_container(lab: &Lab, table: &str, hook: &str) -> Outcome {
     let pair = lab.containers();
-    drop_at(&pair.other, table, hook, "meta l4proto tcp");
-    let counter = Watched::new(&pair.other, "nft dropped");
+    let counter = pair.other.drop_at(table, hook, "meta l4proto tcp");
     let (_socket, syn) = pair.begin(SocketAddr::new(pair.other_address, 9));
     let expected =
         filtered(&pair.other).seen(&syn).receive(&pair.other, "eth0").witness(counter.rise(1)).again();
@@ -124,8 +112,7 @@ fn at_other_container(lab: &Lab, table: &str, hook: &str) -> Outcome {
 
 fn container_egress(lab: &Lab) -> Outcome {
     let pair = lab.containers();
-    drop_at(&pair.one, "netdev", "egress device eth0", "meta l4proto tcp");
-    let counter = Watched::new(&pair.one, "nft dropped");
+    let counter = pair.one.drop_at("netdev", "egress device eth0", "meta l4proto tcp");
     let to = SocketAddr::new(pair.other_address, 9);
     let socket = pair.one.run(|| sys::connect_without_waiting(to)).expect("connect");
     let local = sys::local_address(&socket);
@@ -195,8 +182,7 @@ fn bridge_postrouting(lab: &Lab) -> Outcome {
 
 fn at_bridge_hook(lab: &Lab, hook: &str, direct: impl Fn(Expected, &Net) -> Expected) -> Outcome {
     let net = bridged(lab);
-    drop_at(&net.host, "bridge", hook, "meta l4proto tcp");
-    let counter = Watched::new(&net.host, "nft dropped");
+    let counter = net.host.drop_at("bridge", hook, "meta l4proto tcp");
     net.send();
     let rise = counter.rise(1);
     let expected = Expected::new(&net.host, "NETFILTER_DROP", "nft_do_chain", &net.segment);
@@ -217,8 +203,7 @@ fn bridge_queue(lab: &Lab) -> Outcome {
 fn bridge_input(lab: &Lab) -> Outcome {
     let net = bridged(lab);
     net.host.ip("link set bridge address 02:00:00:00:00:09");
-    drop_at(&net.host, "bridge", "input", "meta l4proto tcp");
-    let counter = Watched::new(&net.host, "nft dropped");
+    let counter = net.host.drop_at("bridge", "input", "meta l4proto tcp");
     net.send_to([2, 0, 0, 0, 0, 9]);
     let expected = Expected::new(&net.host, "NETFILTER_DROP", "nft_do_chain", &net.segment)
         .receive(&net.host, "bridge")
@@ -325,8 +310,7 @@ fn mapped_received(lab: &Lab) -> Outcome {
 fn mapped_sent(lab: &Lab) -> Outcome {
     let net = lab.wired();
     let mut connection = net.connection_through(mapped_listener(&net), &[]);
-    drop_at(&net.host, "inet", "output", "tcp flags & psh != 0");
-    let counter = Watched::new(&net.host, "nft dropped");
+    let counter = net.host.drop_at("inet", "output", "tcp flags & psh != 0");
     connection.socket.write_all(b"hello").expect("send");
     let segment = connection.far.answer(flag::ACK | flag::PSH, b"hello");
     let expected = Expected::new(&net.host, "NETFILTER_DROP", "nft_do_chain", &segment)
@@ -356,11 +340,7 @@ fn mapped_route_lost(lab: &Lab) -> Outcome {
 
 fn packet_socket_egress(lab: &Lab) -> Outcome {
     let net = lab.wired();
-    net.host.nft(
-        "table netdev zoo {
-            chain drops { type filter hook egress device eth0 priority 0; meta l4proto tcp drop; }
-        }",
-    );
+    net.host.drop_at("netdev", "egress device eth0", "meta l4proto tcp");
     packet_socket(lab, &net, "NETFILTER_DROP", "nft_do_chain", "WARN")
 }
 
@@ -394,8 +374,7 @@ fn gso_sent(lab: &Lab, table: &str, hook: &str) -> Outcome {
     let net = lab.wired();
     let (mut socket, far) = net.outgoing();
     let cookie = sys::cookie(&socket);
-    drop_at(&net.host, table, hook, "meta length > 2000");
-    let counter = Watched::new(&net.host, "nft dropped");
+    let counter = net.host.drop_at(table, hook, "meta length > 2000");
     socket.write_all(&[7; BULK]).expect("send");
     let segment = far.answer(flag::ACK | flag::PSH, &[7; BULK]);
     let expected = Expected::new(&net.host, "NETFILTER_DROP", "nft_do_chain", &segment)
@@ -415,8 +394,7 @@ fn gso_received(lab: &Lab) -> Outcome {
     let mut socket = pair.one.run(|| std::net::TcpStream::connect(to)).expect("connect");
     let (accepted, _) = listener.accept().expect("accept");
     let cookie = sys::cookie(&accepted);
-    drop_at(&pair.other, "inet", "input", "meta length > 2000");
-    let counter = Watched::new(&pair.other, "nft dropped");
+    let counter = pair.other.drop_at("inet", "input", "meta length > 2000");
     let tap = pair.one.packet_socket("eth0");
     socket.write_all(&[7; BULK]).expect("send");
     let data = first_seen(&tap, |seen| seen.destination == to && seen.payload.len() > 2000);

@@ -24,6 +24,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario::v4("routing: source is loopback", loopback_source),
     Scenario::v4("routing: source is multicast", multicast_source),
     Scenario::v4("routing: destination is nowhere", no_destination),
+    Scenario::v6("routing: destination is loopback", loopback_destination),
     Scenario::v6("routing: IPv6 switched off", ipv6_disabled),
     Scenario::both("routing: IPsec policy blocks, received", policy_in),
     Scenario::both("routing: IPsec policy blocks, sent", policy_out),
@@ -47,13 +48,7 @@ fn forwarded(net: &Router, reason: &str, site: &str, segment: &Segment) -> Expec
 
 fn netfilter(lab: &Lab) -> Outcome {
     let net = lab.router();
-    net.host.nft(
-        "table inet zoo {
-            counter dropped { }
-            chain drops { type filter hook forward priority 0; meta l4proto tcp counter name dropped drop; }
-        }",
-    );
-    let counter = Watched::new(&net.host, "nft dropped");
+    let counter = net.host.drop_at("inet", "forward", "meta l4proto tcp");
     let syn = through(&net);
     net.near.send(&syn.packet());
     let expected = forwarded(&net, "NETFILTER_DROP", "nft_do_chain", &syn).witness(counter.rise(1));
@@ -201,6 +196,14 @@ fn refused_addresses(lab: &Lab, source: &str, destination: Option<&str>, reason:
     net.wire.send(&segment.packet());
     let expected =
         Expected::new(&net.host, reason, "ip_rcv_finish_core", &segment).receive(&net.host, "eth0");
+    lab.expect(&[&net.host], [expected])
+}
+
+fn loopback_destination(lab: &Lab) -> Outcome {
+    let net = lab.wired();
+    let segment = Segment::new(net.peer(), "[::1]:9".parse().expect("an address"), flag::SYN);
+    net.wire.send(&segment.packet());
+    let expected = Expected::new(&net.host, "IP_INHDR", "ip6_rcv_core", &segment).receive(&net.host, "eth0");
     lab.expect(&[&net.host], [expected])
 }
 

@@ -28,13 +28,8 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario::both("VLAN: two tags", two_vlans),
 ];
 
-fn drop_ingress(net: &Wired) {
-    net.host.nft(
-        "table netdev zoo {
-            counter dropped { }
-            chain drops { type filter hook ingress device eth0 priority 0; meta l4proto != icmpv6 counter name dropped drop; }
-        }",
-    );
+fn drop_ingress(net: &Wired) -> Watched<'_> {
+    net.host.drop_at("netdev", "ingress device eth0", "meta l4proto != icmpv6")
 }
 
 /// The packet inside, of addresses that this host does not know.
@@ -48,8 +43,7 @@ fn inner(lab: &Lab) -> Segment {
 /// Drops what `wrap` makes of a segment, at ingress.
 fn outer(lab: &Lab, tunnel: &str, wrap: impl Fn(&Wired, &[u8]) -> Vec<u8>) -> Outcome {
     let net = lab.wired();
-    drop_ingress(&net);
-    let counter = Watched::new(&net.host, "nft dropped");
+    let counter = drop_ingress(&net);
     let inside = inner(lab);
     net.wire.send(&wrap(&net, &inside.packet()));
     let expected = Expected::new(&net.host, "NETFILTER_DROP", "nft_do_chain", &inside)
@@ -102,8 +96,7 @@ fn gre_with_key(lab: &Lab) -> Outcome {
 fn ip_in_ip_no_socket(lab: &Lab) -> Outcome {
     // The same with an inner packet that was cut behind its ports.
     let net = lab.wired();
-    drop_ingress(&net);
-    let counter = Watched::new(&net.host, "nft dropped");
+    let counter = drop_ingress(&net);
     let inside = inner(lab);
     let packet = inside.packet();
     let cut = &packet[..packet.len() - 10];
@@ -120,13 +113,7 @@ fn ip_in_ip_no_socket(lab: &Lab) -> Outcome {
 
 fn vxlan_forwarded(lab: &Lab) -> Outcome {
     let net = lab.router();
-    net.host.nft(
-        "table inet zoo {
-            counter dropped { }
-            chain drops { type filter hook forward priority 0; udp dport 4789 counter name dropped drop; }
-        }",
-    );
-    let counter = Watched::new(&net.host, "nft dropped");
+    let counter = net.host.drop_at("inet", "forward", "udp dport 4789");
     let inside = inner(lab);
     let destination = SocketAddr::new(net.beyond().ip(), VXLAN_PORT);
     net.near.send(&vxlan_packet(net.peer(), destination, 7, &inside.packet()));
@@ -167,13 +154,7 @@ fn vxlan_inner(lab: &Lab) -> Outcome {
 fn vxlan_sent(lab: &Lab) -> Outcome {
     let net = lab.wired();
     vxlan_device(lab, &net);
-    net.host.nft(
-        "table inet zoo {
-            counter dropped { }
-            chain drops { type filter hook output priority 0; udp dport 4789 counter name dropped drop; }
-        }",
-    );
-    let counter = Watched::new(&net.host, "nft dropped");
+    let counter = net.host.drop_at("inet", "output", "udp dport 4789");
     let tap = net.host.packet_socket("vxlan0");
     let to = SocketAddr::new(by(lab.family, "10.1.1.1", "fd00:1::1").parse().expect("an address"), PEER_PORT);
     let socket = net.host.run(|| crate::zoo::sys::connect_without_waiting(to)).expect("connect");
@@ -209,8 +190,7 @@ fn vxlan_without_tcp(lab: &Lab) -> Outcome {
 
 fn untold(lab: &Lab, wrap: impl Fn(&Wired, &[u8]) -> Vec<u8>) -> Outcome {
     let net = lab.wired();
-    drop_ingress(&net);
-    let counter = Watched::new(&net.host, "nft dropped");
+    let counter = drop_ingress(&net);
     net.wire.send(&wrap(&net, &inner(lab).packet()));
     counter.rise(1);
     lab.expect_nothing(&net.host)
