@@ -240,6 +240,15 @@ fn what_is_not_toml_is_told_once_a_line() {
 }
 
 #[test]
+fn of_many_unknown_keys_the_first_are_told_with_what_was_meant() {
+    let keys: String = (0..300).map(|number| format!("dedup.windoww{number} = 1\n")).collect();
+    let complaints = complaints(&in_file(&keys));
+    let told = complaints.lines().take(100).filter(|line| line.ends_with("did you mean `dedup.window`?"));
+    assert_eq!(told.count(), 100, "{complaints}");
+    assert!(complaints.ends_with("and 200 more problems: is it the right file?"), "{complaints}");
+}
+
+#[test]
 fn a_file_of_something_else_is_not_told_line_by_line() {
     let complaints = complaints(&in_file(&"what is this\n".repeat(5000)));
     assert_eq!(complaints.lines().count(), 101);

@@ -45,7 +45,7 @@ impl Loader {
         let findings = findings(&mut self.config, &file.text);
         let untold = findings.len().saturating_sub(MOST_FINDINGS);
         for (line, what) in findings.into_iter().take(MOST_FINDINGS) {
-            self.problems.push(Problem { origin: origin(Some(line)), what });
+            self.problems.push(Problem { origin: origin(Some(line)), what: what.told() });
         }
         if untold > 0 {
             let what = format!("and {untold} more problems: is it the right file?");
@@ -108,14 +108,34 @@ impl Loader {
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Finding {
     offset: usize,
-    what: String,
+    what: What,
+}
+
+/// What is wrong. To look for what was meant takes time, so that is done for what is told only.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum What {
+    Said(String),
+    UnknownKey(String),
+    UnknownSection(String),
+}
+
+impl What {
+    fn told(self) -> String {
+        match self {
+            Self::Said(what) => what,
+            Self::UnknownKey(path) => unknown_key(&path),
+            Self::UnknownSection(path) => {
+                format!("unknown section `{path}`{}", hint(nearest(&path, sections())))
+            }
+        }
+    }
 }
 
 /// A file with more problems than this is none of ours.
 const MOST_FINDINGS: usize = 100;
 
 /// Sets all that `text` sets, and says what is wrong with it, with the lines, in their order.
-fn findings(config: &mut Config, text: &str) -> Vec<(usize, String)> {
+fn findings(config: &mut Config, text: &str) -> Vec<(usize, What)> {
     let line_starts: Vec<_> = once(0).chain(text.match_indices('\n').map(|(end, _)| end + 1)).collect();
     let line_of = |offset| line_starts.partition_point(|start| *start <= offset);
     let (table, syntax_errors) = DeTable::parse_recoverable(text);
@@ -138,7 +158,7 @@ fn findings(config: &mut Config, text: &str) -> Vec<(usize, String)> {
 fn syntax_error(error: &toml::de::Error) -> Finding {
     Finding {
         offset: error.span().map_or(0, |span| span.start),
-        what: format!("not TOML: {}", error.message().replace('\n', "; ")),
+        what: What::Said(format!("not TOML: {}", error.message().replace('\n', "; "))),
     }
 }
 
@@ -160,17 +180,15 @@ fn entry(
         let faults = (key.set)(config, Given::Toml(value.get_ref())).err().unwrap_or_default();
         let found = faults.into_iter().map(|fault| Finding {
             offset: fault.span.unwrap_or(value.span()).start,
-            what: format!("`{path}{}` {}", fault.part, fault.what),
+            what: What::Said(format!("`{path}{}` {}", fault.part, fault.what)),
         });
         return found.collect();
     }
     match (value.get_ref(), is_section(&path)) {
         (DeValue::Table(table), true) => walk(config, &path, table),
-        (_, true) => finding(format!("`{path}` is a section: write `[{path}]`")),
-        (DeValue::Table(_), false) => {
-            finding(format!("unknown section `{path}`{}", hint(nearest(&path, sections()))))
-        }
-        (_, false) => finding(unknown_key(&path)),
+        (_, true) => finding(What::Said(format!("`{path}` is a section: write `[{path}]`"))),
+        (DeValue::Table(_), false) => finding(What::UnknownSection(path)),
+        (_, false) => finding(What::UnknownKey(path)),
     }
 }
 
