@@ -44,7 +44,7 @@ pub struct Sample {
     pub workload: Workload,
     /// Drops a second of the whole host.
     pub drops_per_second: f64,
-    /// CPU time that a drop takes, from the sender's system call on, in nanoseconds. Who else runs is not in it.
+    /// CPU time of the sender for a drop, making the packet included, in nanoseconds. Who else runs is not in it.
     pub cpu_ns_per_drop: f64,
     /// Of the subject's BPF program, with what the statistics cost (in the empty program's, too).
     pub program_ns_per_drop: Option<f64>,
