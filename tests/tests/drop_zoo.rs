@@ -12,7 +12,7 @@ const RULER: &str = "|---|---|---|---|---|---|---|---|---|\n";
 #[test]
 fn every_field_of_every_drop_is_right() {
     require!(Root, Btf, Tool("ip"), Tool("nft"), Tool("tc"));
-    let sightings = zoo::run("");
+    let sightings = zoo::run(&[]);
     // Straight to the descriptor: what `eprint!` writes is kept from view while a test passes.
     let _ = std::io::stderr().write_all(table::print(&sightings).as_bytes());
     let faults: Vec<String> = sightings.iter().flat_map(Sighting::faults).collect();

@@ -1,12 +1,12 @@
-//! `drop_zoo [PART OF A NAME]`: makes the scenarios whose name holds that part, and prints scenario by field. Exit status
-//! 1 if a field is wrong.
+//! `drop_zoo [PART OF A NAME]...`: makes the scenarios whose name holds one of those parts, and prints scenario by field.
+//! Exit status 1 if a field is wrong. `TCPDROP_TEST_BIN` names the agent. It needs `ip`, `nft` and `tc`, no shell.
 
 use std::process::ExitCode;
 use tcpdrop_otel_tests::zoo;
 
 fn main() -> ExitCode {
-    let filter = std::env::args().nth(1).unwrap_or_default();
-    let sightings = zoo::run(&filter);
+    let parts: Vec<String> = std::env::args().skip(1).collect();
+    let sightings = zoo::run(&parts);
     let faults: Vec<String> = sightings.iter().flat_map(zoo::Sighting::faults).collect();
     for fault in &faults {
         println!("{fault}");

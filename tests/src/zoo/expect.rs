@@ -7,6 +7,9 @@ use crate::otlp_json::LogRecord;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
+/// The reason that says nothing.
+const UNTOLD: &str = "NOT_SPECIFIED";
+
 /// What a field has to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Want {
@@ -16,6 +19,8 @@ pub enum Want {
     Absent,
     /// Anything.
     Known,
+    /// This, where this kernel tells.
+    IfTold(String),
     /// One of these: the kernel's timing decides.
     OneOf(Vec<String>),
 }
@@ -26,6 +31,7 @@ impl Want {
             Self::Is(value) => found == Some(value),
             Self::Absent => found.is_none(),
             Self::Known => found.is_some(),
+            Self::IfTold(value) => found.is_none_or(|found| found == value || found == UNTOLD),
             Self::OneOf(values) => found.is_some_and(|found| values.iter().any(|value| value == found)),
         }
     }
@@ -37,6 +43,7 @@ impl std::fmt::Display for Want {
             Self::Is(value) => formatter.write_str(value),
             Self::Absent => formatter.write_str("absent"),
             Self::Known => formatter.write_str("anything"),
+            Self::IfTold(value) => write!(formatter, "{value} if anything"),
             Self::OneOf(values) => formatter.write_str(&values.join(" or ")),
         }
     }
@@ -49,6 +56,8 @@ pub struct Kernel(pub u32, pub u32);
 impl Kernel {
     /// The one whose drop sites are written in the scenarios.
     pub const REFERENCE: Self = Self(6, 18);
+    /// The first that names the socket which was to receive a packet.
+    const WITH_RECEIVING_SOCKET: Self = Self(6, 11);
 
     /// The running one.
     pub fn running() -> Self {
@@ -170,7 +179,7 @@ impl Expected {
     /// The class that the drop site implies where the reason says nothing.
     #[must_use]
     pub fn inferred(self, class: &str) -> Self {
-        let untold = self.want(Field::Reason) == Some(&Want::Is("NOT_SPECIFIED".to_owned()));
+        let untold = self.want(Field::Reason) == Some(&Want::Is(UNTOLD.to_owned()));
         if untold { self.corrected(class) } else { self }
     }
 
@@ -350,17 +359,38 @@ impl Expected {
         self.count
     }
 
-    /// As this kernel has it. Which function a drop site is depends on what the compiler inlined and where it made tail
-    /// calls, so it is compared on [`Kernel::REFERENCE`] only, and has to be known on others. The change of the oldest series that is newer than `kernel` counts.
+    /// As this kernel has it. The change of the oldest series that is newer than `kernel` counts.
     pub fn on_kernel(mut self, kernel: Kernel) -> Self {
         if kernel != Kernel::REFERENCE {
-            self.wants.insert(Field::Site, Want::Known);
+            self.forget_what_differs();
+        }
+        if kernel < Kernel::WITH_RECEIVING_SOCKET {
+            self.only_if_told(Field::Socket);
+            self.only_if_told(Field::Cookie);
         }
         let mut changes = std::mem::take(&mut self.changes);
         changes.retain(|change| kernel < change.before);
         changes.sort_by_key(|change| std::cmp::Reverse(change.before));
         self.wants.extend(changes.into_iter().map(|change| (change.field, change.want)));
         self
+    }
+
+    /// Which function a drop site is depends on what the compiler inlined and where it made tail calls. Kernels get more
+    /// reasons with time, and class and severity follow from them.
+    fn forget_what_differs(&mut self) {
+        self.wants.insert(Field::Site, Want::Known);
+        self.wants.remove(&Field::Class);
+        self.wants.remove(&Field::Severity);
+        if self.want(Field::Reason) == Some(&Want::Is(UNTOLD.to_owned())) {
+            self.wants.remove(&Field::Reason);
+        }
+        self.only_if_told(Field::Reason);
+    }
+
+    fn only_if_told(&mut self, field: Field) {
+        if let Some(Want::Is(value)) = self.wants.get(&field) {
+            self.wants.insert(field, Want::IfTold(value.clone()));
+        }
     }
 
     /// What a field has to be; `None` if it is not looked at.
@@ -414,4 +444,42 @@ pub enum Verdict {
     CannotBe,
     /// It is not: what was wanted, and what was found.
     Wrong(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn expected() -> Expected {
+        let wants = BTreeMap::new();
+        Expected { wants, changes: Vec::new(), count: 1, again: false, witness: None }
+            .with(Field::Reason, "NO_SOCKET")
+            .with(Field::Site, "tcp_v4_rcv")
+            .with(Field::Severity, "INFO")
+            .with(Field::Socket, "full / established")
+            .before(Kernel(6, 5), Field::Direction, "older")
+            .before(Kernel(6, 0), Field::Direction, "oldest")
+    }
+
+    #[test]
+    fn the_reference_kernel_has_to_say_all_that_is_written() {
+        let here = expected().on_kernel(Kernel::REFERENCE);
+        assert_eq!(here.want(Field::Site), Some(&Want::Is("tcp_v4_rcv".to_owned())));
+        assert_eq!(here.want(Field::Socket), Some(&Want::Is("full / established".to_owned())));
+        assert_eq!(here.want(Field::Direction), None);
+    }
+
+    #[test]
+    fn older_kernels_may_say_less_and_nothing_else() {
+        let older = expected().on_kernel(Kernel(6, 1));
+        let reason = older.want(Field::Reason).expect("a wish");
+        assert!(reason.fits(None) && reason.fits(Some("NO_SOCKET")) && reason.fits(Some(UNTOLD)));
+        assert!(!reason.fits(Some("NETFILTER_DROP")));
+        assert_eq!(older.want(Field::Site), Some(&Want::Known));
+        assert_eq!(older.want(Field::Severity), None);
+        assert!(older.want(Field::Socket).expect("a wish").fits(None));
+        assert_eq!(older.want(Field::Direction), Some(&Want::Is("older".to_owned())));
+        let oldest = expected().on_kernel(Kernel(5, 10));
+        assert_eq!(oldest.want(Field::Direction), Some(&Want::Is("oldest".to_owned())));
+    }
 }

@@ -253,11 +253,11 @@ impl Sighting {
     }
 }
 
-/// Runs the scenarios whose name holds `filter`, several at a time.
-pub fn run(filter: &str) -> Vec<Sighting> {
+/// Runs the scenarios whose name holds one of `parts`, several at a time; all of them if there are none.
+pub fn run(parts: &[String]) -> Vec<Sighting> {
     let mut agent = Agent::start();
     let runs: Vec<(Scenario, Family)> = scenarios::all()
-        .filter(|scenario| scenario.name.contains(filter))
+        .filter(|scenario| parts.is_empty() || parts.iter().any(|part| scenario.name.contains(part.as_str())))
         .flat_map(|scenario| scenario.families.iter().map(move |&family| (scenario, family)))
         .collect();
     let hook = std::panic::take_hook();

@@ -32,7 +32,8 @@ impl Agent {
         let directory = tempfile::tempdir().expect("make a folder");
         let path = directory.path().join("watch.jsonl");
         let mut command = agent::command(agent::binary());
-        command.args(["watch", "--json"]);
+        // Whatever else goes on here, no drop of the zoo's is to be told as a number only.
+        command.args(["watch", "--json", "--set", "admission.per_site_per_second=100000"]);
         let process = Process::start(command, None, &path);
         let file = File::open(&path).expect("open the agent's output");
         let told = Mutex::new(Told { file, rest: Vec::new(), records: Vec::new() });
