@@ -18,7 +18,7 @@ pub const PREFIX: &str = "SKB_DROP_REASON_";
 /// A drop reason, explained.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Reason {
-    /// Its name, as records carry it; for [`FAMILIES`] the beginning of it.
+    /// Its name, as records carry it; where reasons share a beginning, that.
     pub name: &'static str,
     /// What kind of cause it is; `None` if it does not tell.
     pub class: Option<Class>,
