@@ -31,7 +31,7 @@ run() {
   mkdir -p "$found" "artifacts/$target"
   if "$binaries/$target" "$found" "corpus/$target" "${bound[@]}" -max_len="$(longest "$target")" -timeout=10 \
     -rss_limit_mb=2048 -len_control=0 -print_final_stats=1 -artifact_prefix="artifacts/$target/" > "$work/output" 2>&1; then
-    rmdir "artifacts/$target"
+    rmdir "artifacts/$target" 2> /dev/null || true # earlier findings stay
     awk -v target="$target" -v seconds=$((SECONDS - started)) '
       /^stat::number_of_executed_units/ { runs = $2 }
       /cov: / { for (i = 1; i < NF; i++) if ($i == "cov:") coverage = $(i + 1) }
