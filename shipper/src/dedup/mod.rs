@@ -1,8 +1,9 @@
 //! dedup: drops with one cause are told once, then counted.
 //!
 //! The unit is the *stack group*: drops with the same stack hash and reason inside one network namespace, with a socket or
-//! without one: whatever knocks at closed ports must not hide what connections lose. The first drop of a flow leaves at once; what follows is merged and leaves as a summary when the group's window ends. So the sum of
-//! the tallies that leave is the number of drops that came in. Time is passed in.
+//! without one: whatever knocks at closed ports must not hide what connections lose. The first drop of a flow leaves at
+//! once; what follows is merged and leaves as a summary when the group's window ends. So the sum of the tallies that leave
+//! is the number of drops that came in. Time is passed in.
 
 mod flows;
 

@@ -24,7 +24,8 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario::both("established: no ACK flag", no_ack_flag),
 ];
 
-fn at_socket(
+/// Refused by the socket of an established connection.
+pub(super) fn at_socket(
     net: &Wired,
     connection: &Conversation,
     reason: &str,

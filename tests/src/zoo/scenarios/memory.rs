@@ -1,7 +1,7 @@
 //! Receive queues that are full.
 
+use super::established::at_socket;
 use crate::wait::wait_for;
-use crate::zoo::expect::Expected;
 use crate::zoo::lab::{Conversation, Watched, Wired};
 use crate::zoo::packet::Segment;
 use crate::zoo::sys;
@@ -18,19 +18,6 @@ fn small(net: &Wired, bytes: i32) -> Conversation {
     let listener = net.host.listen(net.address());
     sys::set_number(&listener, libc::SOL_SOCKET, libc::SO_RCVBUF, bytes).expect("shrink the receive buffer");
     net.connection_through(listener, &[])
-}
-
-fn at_socket(
-    net: &Wired,
-    connection: &Conversation,
-    reason: &str,
-    site: &str,
-    segment: &Segment,
-) -> Expected {
-    Expected::new(&net.host, reason, site, segment)
-        .receive(&net.host, "eth0")
-        .socket("full", "established")
-        .cookie(connection.cookie)
 }
 
 /// The far side uses the window that it was given, and meanwhile the buffer has shrunk.
