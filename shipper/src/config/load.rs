@@ -21,8 +21,10 @@ pub fn load(sources: &Sources) -> Result<Config, ConfigError> {
     if let Some(file) = &sources.file {
         loader.file(file);
     }
-    loader.standard_variables(sources);
-    loader.variables(sources);
+    if !sources.environment.is_empty() {
+        loader.standard_variables(sources);
+        loader.variables(sources);
+    }
     for assignment in &sources.sets {
         loader.set(assignment);
     }

@@ -29,6 +29,8 @@ const DEPTH: u16 = 24;
 const REASON: u32 = 3;
 /// Events between two ticks of the clock, which here goes by the events.
 const EVENTS_PER_TICK: u64 = 10_000;
+/// What a run takes at most, for the numbers that are slow: where each event pushes a stack out of its table.
+const MOST_BUSY: Duration = Duration::from_secs(2);
 /// Between two ticks, as if a hundred thousand events came a second.
 const TICK: Duration = Duration::from_millis(100);
 
@@ -43,9 +45,9 @@ pub struct Capacity {
     pub events_per_second: Spread,
     /// By how much memory that no file backs was larger with all tables full than before, in KiB, at most.
     pub memory_kib: u64,
-    /// Records that came out, of all events.
+    /// Records that came out of the last run.
     pub records: u64,
-    /// Events that went in.
+    /// Events that went into it.
     pub events: u64,
 }
 
@@ -57,29 +59,30 @@ pub fn measure(events: u64, runs: usize) -> Vec<Capacity> {
 }
 
 fn measure_one(stacks: u64, flows: u64, events: u64, runs: usize) -> Capacity {
-    let (mut records, mut memory_kib) = (0, 0);
+    let (mut records, mut taken, mut memory_kib) = (0, 0, 0);
     let anonymous = || memory(std::process::id()).anonymous;
     let rates = (0..runs).map(|_| {
         let mut random = StdRng::seed_from_u64(0);
         let before = anonymous();
         let mut pipeline = Pipeline::new();
         let mut busy = Duration::ZERO;
-        let mut taken = 0;
-        while taken < events {
-            let recorded = Recorded::random(EVENTS_PER_TICK.min(events - taken), stacks, flows, &mut random);
+        taken = 0;
+        while taken < events && busy < MOST_BUSY {
+            let count = EVENTS_PER_TICK.min(events - taken);
+            let recorded = Recorded::random(count, stacks, flows, &mut random);
             let start = Instant::now();
             pipeline.take(&recorded);
             busy += start.elapsed();
-            taken += EVENTS_PER_TICK;
+            taken += count;
         }
         memory_kib = memory_kib.max(anonymous().saturating_sub(before));
         records = pipeline.finish();
         // Give back what this run took, for the next to start from.
         tcpdrop_otel::memory::give_back();
-        events as f64 / busy.as_secs_f64()
+        taken as f64 / busy.as_secs_f64()
     });
     let events_per_second = Spread::of(rates).expect("at least one run");
-    Capacity { stacks, flows, events_per_second, memory_kib, records, events }
+    Capacity { stacks, flows, events_per_second, memory_kib, records, events: taken }
 }
 
 struct Pipeline {
