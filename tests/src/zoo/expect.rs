@@ -427,6 +427,11 @@ fn judge_field(field: Field, want: &Want, records: &[&LogRecord]) -> Verdict {
     match (wrong.first(), want) {
         (Some(found), _) => Verdict::Wrong(format!("{want}, not {}", found.as_deref().unwrap_or("absent"))),
         (None, Want::Absent) => Verdict::CannotBe,
+        (None, Want::IfTold(value))
+            if records.iter().any(|record| field.of(record).as_ref() != Some(value)) =>
+        {
+            Verdict::Untold
+        }
         (None, _) => Verdict::Right,
     }
 }
@@ -442,6 +447,8 @@ pub enum Verdict {
     Right,
     /// It is absent, as it has to be: nobody can know it.
     CannotBe,
+    /// This kernel does not tell it, newer ones do.
+    Untold,
     /// It is not: what was wanted, and what was found.
     Wrong(String),
 }

@@ -45,6 +45,15 @@ pub enum Need {
 }
 
 impl Need {
+    /// Reasons. Without them the agent leaves out what no loss looks like: a FIN by itself at a closed port or in TIME_WAIT,
+    /// one in the queue of a closed socket, packets with nothing left in them (`docs/decisions/kernels-without-reasons.md`).
+    pub const REASONS: Self = Self::Kernel(5, 17);
+    /// What a socket refuses passes the tracepoint. Before, it can be seen where the compiler kept `tcp_drop()` only.
+    pub const SOCKET_DROPS: Self = Self::Kernel(5, 18);
+    /// The receiving socket is told. Before, nothing leads from a segment that its socket has queued to the network
+    /// namespace, by which the zoo knows its own: device, route and socket are gone from it.
+    pub const RECEIVING_SOCKET: Self = Self::Kernel(6, 11);
+
     fn is_missing(self) -> Option<String> {
         match self {
             Self::Tool(name) => {
@@ -253,11 +262,12 @@ impl Sighting {
     }
 }
 
-/// Runs the scenarios whose name holds one of `parts`, several at a time; all of them if there are none.
+/// Runs the scenarios whose name holds one of `parts`, or ends with it (`part$`), several at a time; all of them if there are
+/// none.
 pub fn run(parts: &[String]) -> Vec<Sighting> {
     let mut agent = Agent::start();
     let runs: Vec<(Scenario, Family)> = scenarios::all()
-        .filter(|scenario| parts.is_empty() || parts.iter().any(|part| scenario.name.contains(part.as_str())))
+        .filter(|scenario| parts.is_empty() || parts.iter().any(|part| is_named(scenario.name, part)))
         .flat_map(|scenario| scenario.families.iter().map(move |&family| (scenario, family)))
         .collect();
     let hook = std::panic::take_hook();
@@ -284,6 +294,15 @@ pub fn run(parts: &[String]) -> Vec<Sighting> {
     done.into_iter()
         .map(|(scenario, family, start, result)| judge(&agent, scenario, family, start, result))
         .collect()
+}
+
+/// Those of `parts` that name no scenario.
+pub fn unknown(parts: &[String]) -> impl Iterator<Item = &String> {
+    parts.iter().filter(|part| !scenarios::all().any(|scenario| is_named(scenario.name, part)))
+}
+
+fn is_named(name: &str, part: &str) -> bool {
+    part.strip_suffix('$').map_or_else(|| name.contains(part), |end| name.ends_with(end))
 }
 
 fn run_one(scenario: &Scenario, family: Family, agent: &Agent) -> (u64, Result<Outcome, Absence>) {

@@ -6,7 +6,8 @@ use super::{Animal, Sighting};
 use crate::netns::Family;
 use std::fmt::Write;
 
-/// Scenario by field: `+` right, `X` wrong, `-` cannot be (and is absent), a blank is not looked at.
+/// Scenario by field: `+` right, `X` wrong, `-` cannot be (and is absent), `.` not told by this kernel, a blank is not looked
+/// at.
 pub fn print(sightings: &[Sighting]) -> String {
     let width = sightings.iter().map(|sighting| sighting.title().len()).max().unwrap_or(0);
     let mut text = heading(width);
@@ -26,6 +27,25 @@ pub fn print(sightings: &[Sighting]) -> String {
         }
     }
     text + &counts(sightings)
+}
+
+/// A line for each scenario: `SCENARIO MARK TITLE`, where the mark is `+` right, `X` wrong, `-` this machine cannot make it,
+/// a number for so many fields that this kernel cannot tell. Of what cannot be made, `ABSENT TITLE: WHY` too.
+pub fn brief(sightings: &[Sighting]) -> String {
+    let line = |sighting: &Sighting| {
+        let verdicts = sighting.animals().iter().flat_map(|animal| animal.verdicts.values());
+        let untold = verdicts.filter(|verdict| **verdict == Verdict::Untold).count();
+        let mark = match untold {
+            _ if !sighting.faults().is_empty() => "X".to_owned(),
+            _ if sighting.absence().is_some() => "-".to_owned(),
+            0 => "+".to_owned(),
+            untold => untold.to_string(),
+        };
+        let title = sighting.title();
+        let absence = sighting.absence().map(|why| format!("ABSENT {title}: {why}\n"));
+        format!("SCENARIO {mark} {title}\n{}", absence.unwrap_or_default())
+    };
+    sightings.iter().map(line).collect()
 }
 
 /// Names of the fields, from top to bottom.
@@ -51,6 +71,7 @@ fn mark(verdict: Option<&Verdict>) -> &'static str {
         None => " ",
         Some(Verdict::Right) => "+",
         Some(Verdict::CannotBe) => "-",
+        Some(Verdict::Untold) => ".",
         Some(Verdict::Wrong(_)) => "X",
     }
 }
@@ -60,12 +81,13 @@ fn counts(sightings: &[Sighting]) -> String {
         || sightings.iter().flat_map(Sighting::animals).flat_map(|animal| animal.verdicts.values());
     let right = verdicts().filter(|verdict| **verdict == Verdict::Right).count();
     let cannot_be = verdicts().filter(|verdict| **verdict == Verdict::CannotBe).count();
-    let wrong = verdicts().count() - right - cannot_be;
+    let untold = verdicts().filter(|verdict| **verdict == Verdict::Untold).count();
+    let wrong = verdicts().count() - right - cannot_be - untold;
     let failures: usize = sightings.iter().map(|sighting| sighting.failures().len()).sum();
     let absent = sightings.iter().filter(|sighting| sighting.absence().is_some()).count();
     let scenarios = sightings.len();
     format!(
-        "{scenarios} scenarios: {right} fields right, {wrong} wrong, {cannot_be} cannot be; {failures} failures; \
+        "{scenarios} scenarios: {right} fields right, {wrong} wrong, {cannot_be} cannot be, {untold} not told by this kernel; {failures} failures; \
          {absent} scenarios this machine cannot make\n"
     )
 }

@@ -85,12 +85,13 @@ impl Told {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NetId {
     inode: u64,
+    since: u64,
     cookie: Option<u64>,
 }
 
 impl From<&Net> for NetId {
     fn from(net: &Net) -> Self {
-        Self { inode: net.inode, cookie: net.cookie }
+        Self { inode: net.inode, since: net.since, cookie: net.cookie }
     }
 }
 
@@ -98,6 +99,8 @@ impl NetId {
     /// Inode numbers are used again soon, cookies never.
     fn has(&self, record: &LogRecord) -> bool {
         let is = |name, value: u64| record.attributes.text(name) == Some(value.to_string().as_str());
-        is("tcpdrop.netns", self.inode) && self.cookie.is_none_or(|cookie| is("tcpdrop.netns_cookie", cookie))
+        record.time >= self.since
+            && is("tcpdrop.netns", self.inode)
+            && self.cookie.is_none_or(|cookie| is("tcpdrop.netns_cookie", cookie))
     }
 }

@@ -3,6 +3,7 @@
 use super::Watched;
 use crate::netns::{enter, succeed};
 use crate::wait::wait_for;
+use crate::zoo::now;
 use crate::zoo::sys::{self, PacketSocket};
 use std::fs::File;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
@@ -14,6 +15,8 @@ use std::process::Command;
 #[derive(Debug)]
 pub struct Net {
     handle: File,
+    /// When it was made, in nanoseconds since the epoch: an inode number may have been another namespace's before.
+    pub since: u64,
     /// Inode number, by which records name it.
     pub inode: u64,
     /// Its cookie, where the kernel has one (5.14).
@@ -24,6 +27,7 @@ impl Net {
     /// A new one, with its loopback interface up.
     pub fn new() -> Self {
         const SO_NETNS_COOKIE: i32 = 71;
+        let since = now();
         let (handle, cookie) = std::thread::scope(|scope| {
             let made = scope.spawn(|| {
                 sys::enter_new_network_namespace().expect("make a network namespace");
@@ -34,7 +38,7 @@ impl Net {
             made.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         });
         let inode = handle.metadata().expect("stat the namespace").ino();
-        let net = Self { handle, inode, cookie };
+        let net = Self { handle, since, inode, cookie };
         net.ip("link set lo up");
         net
     }

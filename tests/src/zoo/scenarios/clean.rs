@@ -26,8 +26,10 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario::both("clean: urgent data", urgent_data),
     Scenario::both("clean: data out of order", out_of_order),
     Scenario::both("clean: port used again", port_again),
-    Scenario::both("clean: two containers, the client closes first", containers_client_first),
-    Scenario::both("clean: two containers, the server closes first", containers_server_first),
+    Scenario::both("clean: two containers, the client closes first", containers_client_first)
+        .needs(&[Need::REASONS]),
+    Scenario::both("clean: two containers, the server closes first", containers_server_first)
+        .needs(&[Need::REASONS]),
     Scenario::both("clean: two containers, a megabyte", containers_bulk),
 ];
 

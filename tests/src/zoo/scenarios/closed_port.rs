@@ -3,14 +3,14 @@
 use crate::zoo::expect::Expected;
 use crate::zoo::lab::{Watched, Wired, by};
 use crate::zoo::packet::{Segment, flag};
-use crate::zoo::{Lab, Outcome, Scenario};
+use crate::zoo::{Lab, Need, Outcome, Scenario};
 
 pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario::both("closed port: SYN", syn),
     Scenario::both("closed port: ACK", ack),
     Scenario::both("closed port: RST", rst),
     Scenario::both("closed port: data", data),
-    Scenario::both("closed port: FIN", fin),
+    Scenario::both("closed port: FIN", fin).needs(&[Need::REASONS]),
     Scenario::both("closed port: no flags", no_flags),
     Scenario::both("closed port: all flags", all_flags),
 ];

@@ -3,23 +3,23 @@
 use crate::zoo::expect::Expected;
 use crate::zoo::lab::{Conversation, Far, Watched, Wired, by};
 use crate::zoo::packet::{Segment, flag};
-use crate::zoo::{Lab, Outcome, Scenario};
+use crate::zoo::{Lab, Need, Outcome, Scenario};
 use std::net::Shutdown;
 
 pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario::both("closing: data after close", data_after_close),
-    Scenario::both("closing: data behind a FIN", data_behind_fin),
-    Scenario::both("closing: SYN-ACK again", syn_ack_again),
-    Scenario::both("closing: unread FIN", unread_fin),
-    Scenario::both("closing: ACK of unsent data in FIN_WAIT_2", ack_of_unsent),
-    Scenario::both("TIME_WAIT: the FIN that starts it", time_wait_fin),
+    Scenario::both("closing: data behind a FIN", data_behind_fin).needs(&[Need::SOCKET_DROPS]),
+    Scenario::both("closing: SYN-ACK again", syn_ack_again).needs(&[Need::SOCKET_DROPS]),
+    Scenario::both("closing: unread FIN", unread_fin).needs(&[Need::REASONS]),
+    Scenario::both("closing: ACK of unsent data in FIN_WAIT_2", ack_of_unsent).needs(&[Need::SOCKET_DROPS]),
+    Scenario::both("TIME_WAIT: the FIN that starts it", time_wait_fin).needs(&[Need::REASONS]),
     Scenario::both("TIME_WAIT: data for a closed socket", time_wait_data_for_closed),
-    Scenario::both("TIME_WAIT: old segment", time_wait_old),
+    Scenario::both("TIME_WAIT: old segment", time_wait_old).needs(&[Need::REASONS]),
     Scenario::both("TIME_WAIT: data", time_wait_data),
     Scenario::both("TIME_WAIT: RST", time_wait_reset),
     Scenario::both("TIME_WAIT: PAWS", time_wait_paws),
     Scenario::both("connecting: wrong ACK", connecting_wrong_ack),
-    Scenario::both("connecting: RST without ACK", connecting_reset),
+    Scenario::both("connecting: RST without ACK", connecting_reset).needs(&[Need::SOCKET_DROPS]),
 ];
 
 fn in_state(net: &Wired, state: &str, reason: &str, site: &str, segment: &Segment) -> Expected {

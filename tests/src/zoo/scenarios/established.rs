@@ -1,27 +1,30 @@
 //! Segments that an established connection does not want.
 
-use crate::zoo::expect::Expected;
+use crate::zoo::expect::{Expected, Kernel};
+use crate::zoo::field::Field;
 use crate::zoo::lab::{Conversation, Watched, Wired, by};
 use crate::zoo::packet::{Segment, flag};
 use crate::zoo::sys::{self, Hook, Program};
-use crate::zoo::{Lab, Outcome, Scenario};
+use crate::zoo::{Lab, Need, Outcome, Scenario};
 use std::os::fd::AsRawFd;
 
 pub(super) const SCENARIOS: &[Scenario] = &[
-    Scenario::both("established: the last data again", old_data),
-    Scenario::both("established: older data again", old_sequence),
-    Scenario::both("established: data beyond the window", beyond_window),
-    Scenario::both("established: PAWS", paws),
-    Scenario::both("established: PAWS, no data", paws_ack),
-    Scenario::both("established: out-of-order data within newer", overlapped),
-    Scenario::both("established: out-of-order data again", out_of_order_again),
+    Scenario::both("established: the last data again", old_data).needs(&[Need::RECEIVING_SOCKET]),
+    Scenario::both("established: older data again", old_sequence).needs(&[Need::SOCKET_DROPS]),
+    Scenario::both("established: data beyond the window", beyond_window).needs(&[Need::SOCKET_DROPS]),
+    Scenario::both("established: PAWS", paws).needs(&[Need::SOCKET_DROPS]),
+    // Before, nothing counts it.
+    Scenario::both("established: PAWS, no data", paws_ack).needs(&[Need::Kernel(6, 14)]),
+    Scenario::both("established: out-of-order data within newer", overlapped).needs(&[Need::SOCKET_DROPS]),
+    Scenario::both("established: out-of-order data again", out_of_order_again)
+        .needs(&[Need::RECEIVING_SOCKET]),
     Scenario::both("established: socket filter", filtered),
-    Scenario::both("established: ACK of unsent data", ack_of_unsent),
-    Scenario::both("established: ACK that is too old", ack_too_old),
-    Scenario::both("established: RST in the window", inexact_reset),
-    Scenario::both("established: RST beyond the window", reset_beyond_window),
-    Scenario::both("established: SYN", syn),
-    Scenario::both("established: no ACK flag", no_ack_flag),
+    Scenario::both("established: ACK of unsent data", ack_of_unsent).needs(&[Need::SOCKET_DROPS]),
+    Scenario::both("established: ACK that is too old", ack_too_old).needs(&[Need::SOCKET_DROPS]),
+    Scenario::both("established: RST in the window", inexact_reset).needs(&[Need::SOCKET_DROPS]),
+    Scenario::both("established: RST beyond the window", reset_beyond_window).needs(&[Need::SOCKET_DROPS]),
+    Scenario::both("established: SYN", syn).needs(&[Need::SOCKET_DROPS]),
+    Scenario::both("established: no ACK flag", no_ack_flag).needs(&[Need::SOCKET_DROPS]),
 ];
 
 /// Refused by the socket of an established connection.
@@ -56,8 +59,9 @@ fn old_sequence(lab: &Lab) -> Outcome {
     connection.deliver(&net.wire, b"hello");
     connection.deliver(&net.wire, b"world");
     net.wire.send(&data.packet());
-    let expected =
-        at_socket(&net, &connection, "TCP_OLD_SEQUENCE", "tcp_validate_incoming", &data).severity("INFO");
+    let expected = at_socket(&net, &connection, "TCP_OLD_SEQUENCE", "tcp_validate_incoming", &data)
+        .severity("INFO")
+        .before(Kernel(6, 6), Field::Reason, "TCP_INVALID_SEQUENCE");
     lab.expect(&[&net.host], [expected])
 }
 

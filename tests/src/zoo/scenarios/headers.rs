@@ -9,7 +9,7 @@ use crate::zoo::{Lab, Need, Outcome, Scenario};
 
 pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario::both("TCP checksum: no socket", tcp_checksum),
-    Scenario::both("TCP checksum: established", tcp_checksum_established),
+    Scenario::both("TCP checksum: established", tcp_checksum_established).needs(&[Need::SOCKET_DROPS]),
     Scenario::v4("IPv4 checksum", ip_checksum),
     Scenario::v4("IPv4 header length below 20", header_length_too_small),
     Scenario::v4("IPv4 header length beyond the packet", header_length_too_large),
@@ -17,12 +17,12 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario::v4("IPv4 total length below the header", total_length_too_small),
     Scenario::v6("IPv6 payload length beyond the packet", payload_length_too_large),
     Scenario::both("Ethernet padding", padding),
-    Scenario::v6("IPv6 payload length 0", payload_length_zero),
+    Scenario::v6("IPv6 payload length 0", payload_length_zero).needs(&[Need::REASONS]),
     Scenario::both("TCP header cut, padded, at ingress", cut_at_ingress).needs(&[Need::Tool("nft")]),
     Scenario::both("TCP header missing, padded, at ingress", missing_at_ingress).needs(&[Need::Tool("nft")]),
     Scenario::both("TCP header cut", cut),
     Scenario::both("TCP header cut behind the ports", cut_behind_ports),
-    Scenario::both("TCP header missing", missing),
+    Scenario::both("TCP header missing", missing).needs(&[Need::REASONS]),
     Scenario::both("TCP data offset beyond the packet", data_offset_too_large),
     Scenario::both("TCP data offset below 20", data_offset_too_small),
 ];

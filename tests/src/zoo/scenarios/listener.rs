@@ -5,15 +5,15 @@ use crate::zoo::field::Field;
 use crate::zoo::lab::{Far, Watched, Wired, by};
 use crate::zoo::packet::{Segment, flag};
 use crate::zoo::sys::{self, Hook, Program};
-use crate::zoo::{Lab, Outcome, Scenario};
+use crate::zoo::{Lab, Need, Outcome, Scenario};
 use std::net::TcpListener;
 use std::os::fd::AsRawFd;
 
 pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario::both("listener: ACK", ack),
-    Scenario::both("listener: RST", rst),
-    Scenario::both("listener: SYN and FIN", syn_fin),
-    Scenario::both("listener: no flags", no_flags),
+    Scenario::both("listener: RST", rst).needs(&[Need::SOCKET_DROPS]),
+    Scenario::both("listener: SYN and FIN", syn_fin).needs(&[Need::SOCKET_DROPS]),
+    Scenario::both("listener: no flags", no_flags).needs(&[Need::SOCKET_DROPS]),
     Scenario::both("listener: socket filter", socket_filter),
     Scenario::both("listener: minimum TTL", minimum_ttl),
     Scenario::both("listener: MD5 missing", md5_missing),

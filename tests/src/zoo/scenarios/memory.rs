@@ -5,11 +5,12 @@ use crate::wait::wait_for;
 use crate::zoo::lab::{Conversation, Watched, Wired};
 use crate::zoo::packet::Segment;
 use crate::zoo::sys;
-use crate::zoo::{Lab, Outcome, Scenario};
+use crate::zoo::{Lab, Need, Outcome, Scenario};
 
 pub(super) const SCENARIOS: &[Scenario] = &[
-    Scenario::both("receive buffer full: data", receive_buffer),
-    Scenario::both("receive buffer full: more than the window", small_window),
+    Scenario::both("receive buffer full: data", receive_buffer).needs(&[Need::RECEIVING_SOCKET]),
+    Scenario::both("receive buffer full: more than the window", small_window)
+        .needs(&[Need::RECEIVING_SOCKET]),
     Scenario::both("receive buffer full: out-of-order queue", out_of_order),
 ];
 

@@ -34,7 +34,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario::both("TUN: closed port", tun).needs(TUN),
     Scenario::both("TAP: closed port", tap).needs(TUN),
     Scenario::both("TUN: reader too slow", tun_full).needs(TUN),
-    Scenario::v4("IPv4 on an IPv6 socket: received", mapped_received),
+    Scenario::v4("IPv4 on an IPv6 socket: received", mapped_received).needs(&[Need::RECEIVING_SOCKET]),
     Scenario::v4("IPv4 on an IPv6 socket: sent", mapped_sent).needs(NFT),
     Scenario::v4("IPv4 on an IPv6 socket: route lost", mapped_route_lost),
     Scenario::both("AF_PACKET: sent, netfilter egress", packet_socket_egress)
@@ -245,6 +245,11 @@ fn with_tun(lab: &Lab, frames: bool) -> (Net, Tun, Segment) {
     let tun = net.run(|| Tun::open("tun0", frames)).expect("open /dev/net/tun");
     net.ip(if frames { "link set tun0 address 02:00:00:00:00:09 up" } else { "link set tun0 up" });
     net.add_addresses("tun0", [10, 7, 0, 2].into(), "fd00:7::2".parse().expect("an address"));
+    if frames {
+        // Who never answers would be a drop of its own, a few seconds later.
+        net.ip("neighbour add 10.7.0.1 lladdr 02:00:00:00:00:08 dev tun0 nud permanent
+             neighbour add fd00:7::1 lladdr 02:00:00:00:00:08 dev tun0 nud permanent");
+    }
     let [source, destination] =
         by(lab.family, ["10.7.0.1:1", "10.7.0.2:9"], ["[fd00:7::1]:1", "[fd00:7::2]:9"]);
     let [source, destination] = [source, destination].map(|text| text.parse().expect("an address"));
