@@ -27,9 +27,13 @@ c++ build-essential
 needed_to_boot='
 busybox busybox-static
 cpio cpio
+ip iproute2
 jq jq
+nft nftables
 qemu-system-x86_64 qemu-system-x86
 strip binutils
+tc iproute2
+xz xz-utils
 '
 
 missing_packages() {

@@ -52,4 +52,36 @@ def refused($lines; $records; $family; $address; $site; $size):
   | check("ordinary traffic is not shown as drops\(if $can.reason then ", but as segments purged at close, late or sent twice (the emulation is slow)" else "" end)";
       $ordinary | all(.[]; $can.reason and (."tcpdrop.reason" | IN("QUEUE_PURGE", "NOT_SPECIFIED") or startswith("TCP_")));
       [$ordinary[] | [."tcpdrop.reason", ."code.function.name", ."tcpdrop.tcp.flags"]]),
+  ([$lines | said("RECORD")[] | fromjson | .resourceLogs[].scopeLogs[].logRecords[] | select(.eventName == "tcpdrop.drops.silent")
+    | .attributes | attributes]) as $refused
+  | check("every SYN that a full accept queue refused is told, over both families";
+      ([$refused[]."tcpdrop.count" | number] | add) == ((said("OVERFLOWS")[0] // "0") | tonumber)
+      and ([$refused[]."network.type"] | unique) == ["ipv4", "ipv6"]; [said("OVERFLOWS"), $refused]),
+    check("with flow, listener and queue";
+      $refused | length > 0 and all(.[]; ."tcpdrop.silent.source" == "fexit" and ."tcpdrop.counter" == "ListenOverflows"
+        and (."destination.port" | number) == 7005 and (."source.port" | number) > 0 and ."tcpdrop.tcp.flags" == ["SYN"]
+        and ."tcpdrop.socket.kind" == "listener" and (."tcpdrop.listener.backlog" | number) == 2
+        and (."tcpdrop.listener.backlog_max" | number) == 1 and ."network.interface.name" == "lo"
+        and ."tcpdrop.netns" == ($lines | said("NETNS"))[0]); $refused),
+  ([said("VERIFIER")[] | select(startswith("ok ")) | split(" ") | {key: .[1], value: (.[2] | tonumber? // 0)}] | from_entries) as $verified
+  | check("the verifier takes each program that fits the kernel";
+      $verified | has("kfree_skb_bare") and has("kfree_skb_reason") == $can.reason and has("kfree_skb_rx_sk") == $can.receiving_socket
+        and has("syn_enters") and has("syn_leaves") and has("list_namespaces"); said("VERIFIER")),
+    check("no program comes near the verifier's limit of a million instructions"; $verified | length > 0 and all(.[]; . <= 500000); $verified),
+  check("doctor says which program the kernel takes, and that it \(if $can.reason then "gives" else "cannot give" end) reasons";
+    said("DOCTOR") | any(test("^ *ok +tracepoint .*passes " + (
+        if $can.receiving_socket then "the reason and the receiving socket: program kfree_skb_rx_sk"
+        elif $can.reason then "the reason, but not the receiving socket .*: program kfree_skb_reason"
+        else "no reason: program kfree_skb_bare" end) + "$"))
+      and any(test("^ *ok +program .*takes kfree_skb_"))
+      and any(test("^ *ok +BTF .* with " + (if $can.reason then "[1-9][0-9]+" else "0" end) + " drop reasons$")); said("DOCTOR")),
+  check("doctor says how refused SYNs are seen"; said("DOCTOR") | any(test("^ *ok +refused SYNs .*fexit")); said("DOCTOR")),
+  check("doctor says that tasks can be listed and cgroups told apart";
+    said("DOCTOR") | any(test("^ *ok +iterators ")) and any(test("^ *ok +cgroups ")); said("DOCTOR")),
+  ([said("ZOO")[] | select(startswith("SCENARIO "))]) as $zoo
+  | check("\($zoo | length) runs of the drop zoo are right, in all that this kernel tells";
+      said("ZOO_STATUS") == ["0"] and ($zoo | length) > 0 and all($zoo[]; startswith("SCENARIO X ") | not);
+      [said("ZOO_STATUS"), (said("ZOO")[] | select(startswith("SCENARIO ") | not))]),
+    check("only the kernel's age keeps it from a run"; said("ZOO") | all(.[]; (startswith("ABSENT ") | not) or test(": needs Linux [0-9.]+$"));
+      [said("ZOO")[] | select(startswith("ABSENT "))]),
   check("every drop seen is in one place of the ledger"; $ledger.seen > 0 and $ledger.balanced; $ledger)

@@ -1,18 +1,21 @@
 #!/bin/bash
-# fetch.sh DIRECTORY: brings DIRECTORY/NAME/{vmlinuz,package} for each kernel of the matrix, from the Debian mirror that
-# this system's apt uses. The system's own package lists stay as they are. What is there is kept: remove it to get the
-# newest of its series.
+# fetch.sh DIRECTORY NAME PACKAGES...: brings DIRECTORY/NAME/{vmlinuz,modules.cpio.gz,package} for one kernel of the matrix,
+# from the Debian mirror that this system's apt uses. PACKAGES are patterns of names; of each the newest is taken. The
+# system's own package lists stay as they are. What is there is kept: remove it to get the newest of its series.
 set -euo pipefail
-directory=$1
+directory=$1 name=$2
+shift 2
 work=$directory/apt
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 
-# Series and how its packages are named. Above 7.0 the kernel file is in another package than the image.
-kernels='
-5.10 ^linux-image-5\.10\.0-[0-9]+-cloud-amd64$
-6.1  ^linux-image-6\.1\.0-[0-9]+-cloud-amd64$
-6.12 ^linux-image-6\.12\.[0-9]+\+deb13-cloud-amd64$
-new  ^linux-binary-[0-9.]+\+deb13-cloud-amd64$
+# What the guests load: the names of modules, without those that they need.
+wanted='
+veth macvlan dummy tun vxlan bridge 8021q ipip ip_gre sit ip6_tunnel tunnel4 tunnel6
+nf_tables nft_chain_nat nft_counter nft_ct nft_fib_inet nft_fib_ipv4 nft_fib_ipv6 nft_limit nft_log nft_masq nft_meta_bridge
+nft_objref nft_queue nft_quota nft_redir nft_reject_bridge nft_reject_inet nft_reject_ipv4 nft_reject_ipv6 nft_reject
+nft_set_hash nft_set_rbtree nft_synproxy nft_tproxy nf_conntrack nf_defrag_ipv4 nf_defrag_ipv6
+sch_ingress sch_tbf sch_netem sch_fq sch_fq_codel sch_htb sch_prio cls_u32 cls_matchall cls_bpf cls_flower act_gact act_mirred
+inet_diag tcp_diag
 '
 
 apt() {
@@ -24,9 +27,11 @@ apt() {
     -o Acquire::Retries=3 "$@" < /dev/null
 }
 
-# The mirrors in use, with the suites that have older and newer kernels.
-write_sources() {
+# The mirrors in use, with the suites that have older and newer kernels. Read once a day.
+update_lists() {
   local mirror
+  [ -z "$(find "$work/updated" -mmin -1440 2> /dev/null)" ] || return 0
+  echo "fetch: reading package lists" >&2
   mkdir -p "$work/lists/partial" "$work/cache/archives/partial"
   apt-get indextargets --format '$(REPO_URI) $(ORIGIN)' 'Identifier: Packages' |
     awk '$2 == "Debian" { sub("/$", "", $1); print $1 }' | sort -u > "$work/mirrors"
@@ -41,32 +46,58 @@ write_sources() {
     esac
   done < "$work/mirrors" > "$work/sources.list"
   [ -s "$work/sources.list" ] || { echo "fetch: apt has no Debian mirror configured" >&2; return 1; }
+  apt apt-get update > "$work/log" 2>&1 || { tail -n 5 "$work/log" >&2; return 1; }
+  touch "$work/updated"
 }
 
-fetch_kernel() {
-  local name=$1 pattern=$2 package kernel
-  package=$(apt apt-cache search --names-only "$pattern" | cut -d ' ' -f 1 | sort -V | tail -n 1)
-  [ -n "$package" ] || { echo "fetch: the mirror has no package $pattern" >&2; return 1; }
-  rm -rf "$work/unpacked" && mkdir -p "$work/unpacked"
-  (cd "$work/unpacked" && apt apt-get download "$package" > /dev/null && dpkg-deb -x ./*.deb .)
-  kernel=$(find "$work/unpacked" -name 'vmlinuz*' -type f | head -n 1)
-  [ -n "$kernel" ] || { echo "fetch: no kernel in $package" >&2; return 1; }
-  mkdir -p "$directory/$name"
-  cp "$kernel" "$directory/$name/vmlinuz.new"
-  echo "$package" > "$directory/$name/package"
-  mv "$directory/$name/vmlinuz.new" "$directory/$name/vmlinuz"
-  rm -rf "$work/unpacked"
+newest() {
+  apt apt-cache search --names-only "$1" | cut -d ' ' -f 1 | sort -V | tail -n 1
 }
 
-updated=no
-while read -r name pattern; do
-  if [ -z "$name" ] || [ -s "$directory/$name/vmlinuz" ]; then
-    continue
-  fi
-  if [ "$updated" = no ]; then
-    echo "fetch: reading package lists" >&2
-    write_sources && apt apt-get update > "$work/log" 2>&1 || { tail -n 5 "$work/log" >&2 || true; exit 1; }
-    updated=yes
-  fi
-  fetch_kernel "$name" "$pattern" || echo "fetch: kernel $name cannot be had" >&2
-done <<< "$kernels"
+# Unpacks the newest package of each pattern, all into $unpacked; says which.
+unpack() {
+  local pattern package
+  for pattern in "$@"; do
+    package=$(newest "$pattern")
+    [ -n "$package" ] || { echo "fetch: the mirror has no package $pattern" >&2; return 1; }
+    (cd "$unpacked" && apt apt-get download "$package" > /dev/null && dpkg-deb -x ./*.deb . && rm ./*.deb)
+    echo "$package"
+  done
+}
+
+# The wanted modules of the kernel in $unpacked and all that they need, as an archive that is put behind the initramfs.
+pack_modules() {
+  local tree release small module
+  tree=$(find "$unpacked" -type d -path '*lib/modules/*' -name kernel -prune | head -n 1)
+  tree=${tree%/kernel}
+  release=$(basename "$tree")
+  small=$unpacked/small/lib/modules/$release
+  mkdir -p "$small"
+  find "$tree" -name '*.ko.xz' -exec xz -d {} +
+  mkdir -p "$unpacked/whole/lib/modules" && cp -r "$tree" "$unpacked/whole/lib/modules/"
+  busybox depmod -b "$unpacked/whole" "$release"
+  for module in $wanted; do
+    awk -v name="$module.ko:" '{ n = split($1, path, "/"); if (path[n] == name) { sub(":", ""); print; exit } }' \
+      "$unpacked/whole/lib/modules/$release/modules.dep"
+  done | tr ' ' '\n' | sort -u | while read -r module; do
+    install -D -m 644 "$unpacked/whole/lib/modules/$release/$module" "$small/$module"
+  done
+  busybox depmod -b "$unpacked/small" "$release"
+  (cd "$unpacked/small" && find . | cpio -o -H newc --quiet | gzip -9)
+}
+
+if [ -s "$directory/$name/package" ] && [ -s "$directory/$name/modules.cpio.gz" ]; then
+  exit 0
+fi
+mkdir -p "$work"
+exec 9> "$work/lock" && flock 9
+update_lists
+unpacked=$(mktemp -d "$work/unpacked.XXXXXX")
+trap 'rm -rf "$unpacked"' EXIT
+packages=$(unpack "$@")
+kernel=$(find "$unpacked" -name 'vmlinuz*' -type f | head -n 1)
+[ -n "$kernel" ] || { echo "fetch: no kernel in $packages" >&2; exit 1; }
+mkdir -p "$directory/$name"
+cp "$kernel" "$directory/$name/vmlinuz"
+pack_modules > "$directory/$name/modules.cpio.gz"
+echo $packages > "$directory/$name/package"

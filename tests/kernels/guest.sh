@@ -1,15 +1,23 @@
 #!/bin/busybox sh
 # guest.sh: the init of the guest. Runs the agent while packets are dropped, and ordinary traffic passes; writes what it
 # saw to the second serial port: lines of `KIND text`, read by check.jq.
-export PATH=/bin
+export PATH=/bin HOME=/ TCPDROP_TEST_BIN=/bin/tcpdrop-otel TCPDROP_TEST_SLOWNESS=4
 mount -t proc proc /proc
 mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev
+mount -t tmpfs run /run
+mount -t tmpfs tmp /tmp
+mount -t cgroup2 cgroup /sys/fs/cgroup
 ip link set lo up
 stty -F /dev/ttyS1 raw
 
 tell() {
   sed "s/^/$1 /" > /dev/ttyS1
+}
+
+# What the guest has come to, and how many seconds after it started.
+reach() {
+  echo "$1 $(cut -d ' ' -f 1 /proc/uptime)" | tell REACHED
 }
 
 # Bounded: ten times the slowest start that was seen.
@@ -64,15 +72,23 @@ counter() {
   awk -v name="$1" '/^TcpExt/ { if (n) print $n; else for (n = NF; n > 0 && $n != name; n--); }' /proc/net/netstat
 }
 
+# What the kernel was told at boot: twice=yes.
+option() {
+  tr ' ' '\n' < /proc/cmdline | sed -n "s/^$1=//p"
+}
+
 uname -r | tell RELEASE
+sed -n 's/ T _text$//p' /proc/kallsyms | head -n 1 | tell KASLR
 stat -L -c %i /proc/self/ns/net | tell NETNS
 tcpdrop-otel watch --json > /tmp/records 2> /tmp/log &
 agent=$!
 wait_for watching /tmp/log $agent
+reach watching
 ordinary_traffic 127.0.0.1
 ordinary_traffic ::1
 udp_traffic
 refused_connections
+reach refused_syns
 refused_syns 127.0.0.1
 refused_syns ::1
 sleep 2
@@ -82,6 +98,7 @@ wait $agent
 tell RECORD < /tmp/records
 tell WATCH < /tmp/log
 
+reach run
 tcpdrop-otel run > /tmp/log 2>&1 &
 agent=$!
 wait_for 'watching for' /tmp/log $agent
@@ -92,5 +109,24 @@ kill -TERM $agent
 wait $agent
 sed -n 's/.*final ledger //p' /tmp/log | tell LEDGER
 tell RUN < /tmp/log
+reach doctor
+tcpdrop-otel doctor > /tmp/log 2>&1
+tell DOCTOR < /tmp/log
+if [ "$(option twice)" != yes ]; then
+  reach verifier
+  verifier 2>&1 | tell VERIFIER
+  # What scenarios ask for side by side: two that load a module at a time get in each other's way.
+  for module in tun veth macvlan bridge vxlan nf_tables nft_counter nft_objref; do
+    modprobe $module 2> /dev/null
+  done
+  reach zoo
+  set --
+  while read -r part; do set -- "$@" "$part"; done < /etc/portable
+  # Before 5.11 BPF programs count as locked memory.
+  (ulimit -l unlimited && exec drop_zoo --brief "$@") > /tmp/log 2>&1
+  echo $? | tell ZOO_STATUS
+  tell ZOO < /tmp/log
+fi
+reach end
 echo | tell END
 poweroff -f

@@ -1,21 +1,20 @@
 #!/bin/bash
-# run.sh AGENT: boots one kernel of each kind in QEMU, without acceleration, and checks what AGENT reports there.
-# Prints a line per kernel and check; the last line counts them.
+# run.sh AGENT ZOO VERIFIER: boots each kernel of `matrix` in QEMU, without acceleration, two at a time; checks what AGENT
+# reports there, makes the drops of ZOO, and shows each BPF program to the kernel's VERIFIER (tests/src/bin/drop_zoo.rs,
+# verifier.rs). Prints a line per kernel and check, tables of kernel by program and by scenario; the last line counts the
+# checks.
+#
+# TCPDROP_KERNELS="6.1 new" boots these only, TCPDROP_ZOO='part|part' makes other scenarios than those of `portable`, and
+# TCPDROP_KEEP=folder keeps what the guests wrote.
 set -euo pipefail
-agent=$1
+agent=$1 zoo=$2 verifier=$3
 here=$(cd "$(dirname "$0")" && pwd)
 cache=${TCPDROP_TEST_CACHE:-${HOME:-/root}/.cache/tcpdrop-otel}/kernels
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-boot_seconds=${TCPDROP_BOOT_SECONDS:-150}
-
-# Series, and what its kernels can give.
-kernels='
-5.10 {"reason":false,"receiving_socket":false,"netns_cookie":false}
-6.1  {"reason":true,"receiving_socket":false,"netns_cookie":true}
-6.12 {"reason":true,"receiving_socket":true,"netns_cookie":true}
-new  {"reason":true,"receiving_socket":true,"netns_cookie":true}
-'
+boot_seconds=${TCPDROP_BOOT_SECONDS:-600}
+# This one is booted twice: its stacks have to have the same hashes, wherever KASLR puts the kernel.
+twice=6.12
 
 finish() {
   echo "$1 passed, $2 failed, $3 skipped"
@@ -24,79 +23,131 @@ finish() {
   exit 0
 }
 
-series() {
-  awk 'NF { print $1 }' <<< "$kernels"
+matrix() {
+  awk -v only=" ${TCPDROP_KERNELS:-} " '/^[^#]/ && (only ~ /^ *$/ || index(only, " " $1 " "))' "$here/matrix"
 }
 
 skip_all() {
-  local name
-  for name in $(series); do
-    echo "SKIP $name: $1"
-  done
-  finish 0 0 "$(series | wc -l)"
+  matrix | awk -v why="$1" '{ print "SKIP " $1 ": " why }'
+  finish 0 0 "$(matrix | wc -l)"
 }
 
-# The agent with the libraries that it asks for, and a shell.
+# A program with the libraries that it asks for.
+put() {
+  local program=$1 root=$2 library
+  cp -L "$program" "$root/bin/"
+  strip "$root/bin/$(basename "$program")" 2> /dev/null || true
+  for library in $(ldd "$program" | grep -o '/[^ ]*'); do
+    [ -e "$root$library" ] || install -D "$library" "$root$library"
+  done
+}
+
+# The agent, the zoo and what it needs, and a shell.
 make_initramfs() {
-  local root=$work/root library applet
-  mkdir -p "$root"/{bin,proc,sys,dev,tmp,etc}
+  local root=$work/root applet program
+  mkdir -p "$root"/{bin,sbin,proc,sys,dev,tmp,run,etc}
   cp "$(command -v busybox)" "$root/bin/busybox"
-  for applet in awk sh cat echo grep head ip kill mount nc nslookup poweroff sed sleep stat stty timeout tr \
-    uname wc wget; do
+  for applet in sh awk cat cut echo grep head kill mkdir modprobe mount nc nslookup poweroff sed sleep stat stty tail timeout \
+    tr uname wc wget xargs; do
     ln -s busybox "$root/bin/$applet"
   done
-  cp "$agent" "$root/bin/tcpdrop-otel"
-  strip "$root/bin/tcpdrop-otel" 2> /dev/null || true
-  for library in $(ldd "$agent" | grep -o '/[^ ]*'); do
-    install -D "$library" "$root$library"
+  ln -s /bin/busybox "$root/sbin/modprobe"
+  for program in "$agent" "$zoo" "$verifier" "$(command -v ip)" "$(command -v nft)" "$(command -v tc)"; do
+    put "$program" "$root"
   done
   install "$here/guest.sh" "$root/init"
+  (if [ -n "${TCPDROP_ZOO:-}" ]; then tr '|' '\n' <<< "$TCPDROP_ZOO"; else sed '/^#/d' "$here/portable"; fi) > "$root/etc/portable"
   (cd "$root" && find . | cpio -o -H newc --quiet | gzip -1) > "$work/initramfs"
 }
 
+# boot KERNEL NAME: NAME is how this boot is called.
 boot() {
-  local name=$1
-  timeout "$boot_seconds" qemu-system-x86_64 -accel tcg -smp 2 -m 512 -no-reboot -display none -nodefaults \
-    -kernel "$cache/$name/vmlinuz" -initrd "$work/initramfs" -append "console=ttyS0 panic=-1 quiet" \
+  local kernel=$1 name=$2
+  cat "$work/initramfs" "$cache/$kernel/modules.cpio.gz" > "$work/$name.initramfs"
+  timeout "$boot_seconds" qemu-system-x86_64 -accel tcg -smp 2 -m 768 -no-reboot -display none -nodefaults \
+    -kernel "$cache/$kernel/vmlinuz" -initrd "$work/$name.initramfs" \
+    -append "console=ttyS0 panic=-1 quiet twice=$([ "$name" = "$kernel" ] || echo yes)" \
     -serial "file:$work/$name.console" -serial "file:$work/$name.lines" < /dev/null 2> "$work/$name.qemu" || true
+  rm "$work/$name.initramfs"
+  touch "$work/$name.lines"
+}
+
+lines() {
+  tr -d '\r' < "$work/$1.lines" | sed -n "s/^$2 //p"
 }
 
 check() {
-  local name=$1 can=$2 lines=$work/$1.lines
-  tr -d '\r' < "$lines" | jq -R . | jq -rs --argjson can "$can" -f "$here/check.jq" > "$work/$name.results" ||
+  local name=$1 can=$2
+  tr -d '\r' < "$work/$name.lines" | jq -R . | jq -rs --argjson can "$can" -f "$here/check.jq" > "$work/$name.results" ||
     echo "FAIL the checks could not be made" >> "$work/$name.results"
-  echo "$name is $(sed -n 's/^RELEASE //p' "$lines" | tr -d '\r') ($(cat "$cache/$name/package"))"
+}
+
+# What /status says that the probe can give there, a line each for the table.
+given() {
+  lines "$1" STATUS | jq -r '.probe.capabilities | del(.program) | to_entries[] | "GIVES \(.key) \(.value)"'
+}
+
+# The second boot has to give each cause the hash that it had, at other addresses.
+check_second_boot() {
+  local name=$1
+  if [ "$(lines "$name" KASLR)" = "$(lines "$name-again" KASLR)" ]; then
+    echo "FAIL two boots have their kernel in two places: both are at $(lines "$name" KASLR)"
+  else
+    echo "ok two boots have their kernel in two places"
+  fi
+  jq -nr --rawfile one "$work/$name.lines" --rawfile other "$work/$name-again.lines" -f "$here/hashes.jq" ||
+    echo "FAIL the hashes could not be compared"
+}
+
+show() {
+  local name=$1
+  echo "$name is $(lines "$name" RELEASE) ($(cat "$cache/$name/package"))"
   sed "s/^ok /ok $name: /; s/^FAIL /FAIL $name: /" "$work/$name.results"
   if grep -q ^FAIL "$work/$name.results"; then
     echo "-- the guest's console and the agent's words:"
     tail -n 15 "$work/$name.console" "$work/$name.qemu"
-    grep -aE '^(WATCH|RUN) ' "$lines" | cut -c -300 | tail -n 12
+    grep -aE '^(WATCH|RUN|ZOO) ' "$work/$name.lines" | cut -c -300 | tail -n 30
   fi
 }
 
-for tool in qemu-system-x86_64 busybox cpio jq; do
+for tool in qemu-system-x86_64 busybox cpio jq ip nft tc xz; do
   command -v "$tool" > /dev/null || skip_all "$tool is not installed (tests/setup.sh kernels installs it)"
 done
 mkdir -p "$cache"
-"$here/fetch.sh" "$cache" || echo "The package lists could not be read; what the cache has is used."
 make_initramfs
 
-passed=0 failed=0 skipped=0
-while read -r name can; do
-  [ -n "$name" ] || continue
-  if [ -n "${TCPDROP_KERNELS:-}" ] && [[ " $TCPDROP_KERNELS " != *" $name "* ]]; then
-    continue
-  fi
-  if [ ! -s "$cache/$name/vmlinuz" ]; then
-    echo "SKIP $name: its package could not be had"
+boots=() skipped=0
+while read -r name can packages; do
+  # shellcheck disable=SC2086 # patterns, one a word
+  if "$here/fetch.sh" "$cache" "$name" $packages < /dev/null; then
+    boots+=("$name $name")
+    [ "$name" != "$twice" ] || boots+=("$name $name-again")
+  else
+    echo "SKIP $name: its packages could not be had"
     skipped=$((skipped + 1))
-    continue
   fi
-  boot "$name"
-  touch "$work/$name.lines"
+done < <(matrix)
+
+for pair in "${boots[@]}"; do
+  while [ "$(jobs -pr | wc -l)" -ge 2 ]; do
+    wait -n || true
+  done
+  # shellcheck disable=SC2086 # kernel and name
+  boot $pair &
+done
+wait
+
+passed=0 failed=0
+while read -r name can _; do
+  [ -e "$work/$name.lines" ] || continue
   check "$name" "$can"
+  [ ! -e "$work/$name-again.lines" ] || check_second_boot "$name" >> "$work/$name.results"
+  given "$name" >> "$work/$name.lines" || true
+  show "$name"
   passed=$((passed + $(grep -c '^ok' "$work/$name.results" || true)))
   failed=$((failed + $(grep -c '^FAIL' "$work/$name.results" || true)))
-  [ -z "${TCPDROP_KEEP:-}" ] || cp "$work/$name".* "$TCPDROP_KEEP"
-done <<< "$kernels"
+done < <(matrix)
+[ -z "${TCPDROP_KEEP:-}" ] || cp "$work"/*.{lines,console,qemu,results} "$TCPDROP_KEEP" 2> /dev/null || true
+# shellcheck disable=SC2046 # names of files
+(cd "$work" && awk -f "$here/table.awk" $(matrix | awk '{ print $1 ".lines" }' | while read -r file; do [ ! -e "$file" ] || echo "$file"; done))
 finish "$passed" "$failed" "$skipped"
