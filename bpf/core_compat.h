@@ -49,6 +49,11 @@ struct net_device {
 	possible_net_t nd_net;
 	struct hlist_node index_hlist;
 	void *rx_handler;
+	struct rtnl_link_ops *rtnl_link_ops;
+};
+
+struct rtnl_link_ops {
+	const char *kind;
 };
 
 struct dst_ops {

@@ -133,6 +133,14 @@ static __always_inline void ask_sender(struct sk_buff *skb, struct socket *socke
 	read_socket(READ(skb->sk), socket);
 }
 
+/* Of skb->sk, of whatever kind: a packet or raw socket that holds a copy. */
+static __always_inline struct net *namespace_of_sender(struct sk_buff *skb)
+{
+	struct sock *sock = READ(skb->sk);
+	struct net *net = sock ? READ(sock->__sk_common.skc_net.net) : NULL;
+	return is_namespace(net) ? net : NULL;
+}
+
 /* Sets `net` and, where the packet has one, `device`. What the verifier knows as
  * kernel objects may be rubbish all the same: reading it does no harm. */
 static __always_inline void find_namespace(struct sk_buff *skb, struct socket *socket, struct place *place)
@@ -163,8 +171,7 @@ static __always_inline void find_namespace(struct sk_buff *skb, struct socket *s
 		place->net = namespace_of_device(place->device);
 	} else {
 		ask_sender(skb, socket);
-		if (socket->sock)
-			place->net = socket->net;
+		place->net = socket->sock ? socket->net : namespace_of_sender(skb);
 	}
 found:
 	if (place->net)
@@ -208,6 +215,15 @@ static __always_inline void name_interface(const struct place *place, struct tcp
 		event->present |= TCP_DROP_HAS_INTERFACE_NAME;
 }
 
+/* An intermediate functional block: what came in is sent there, to be shaped, and comes back. */
+static __always_inline bool is_ifb(struct net_device *device)
+{
+	struct rtnl_link_ops *ops = READ(device->rtnl_link_ops);
+	char kind[sizeof("ifb")] = {};
+	return ops && !bpf_probe_read_kernel(kind, sizeof(kind), READ(ops->kind)) && kind[0] == 'i' &&
+	       kind[1] == 'f' && kind[2] == 'b' && !kind[3];
+}
+
 /* The way of a packet that came in through an interface. */
 static __always_inline __u8 way_onward(struct sk_buff *skb, const struct place *place, const struct headers *headers)
 {
@@ -216,6 +232,8 @@ static __always_inline __u8 way_onward(struct sk_buff *skb, const struct place *
 	/* A bridge asks for no route, and a queue may have given it back. At another
 	 * interface it leaves through that, unless the bridge itself takes it. */
 	if (!place->device || READ(place->device->ifindex) == skb->skb_iif)
+		return TCP_DROP_DIRECTION_RECEIVE;
+	if (is_ifb(place->device))
 		return TCP_DROP_DIRECTION_RECEIVE;
 	bool has_link_header = headers->data < headers->network;
 	return has_link_header || READ(place->device->rx_handler) ? TCP_DROP_DIRECTION_FORWARD :

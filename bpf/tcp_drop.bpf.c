@@ -12,6 +12,7 @@
 #include "describe.h"
 #include "inside.h"
 #include "ring.h"
+#include "merged.h"
 #include "without_reason.h"
 
 /* Stack frames above the caller of a function that is entered: this program,
@@ -89,6 +90,8 @@ static __always_inline int on_drop(void *ctx, struct sk_buff *skb, __u64 locatio
 SEC("tp_btf/kfree_skb")
 int kfree_skb_rx_sk(__u64 *ctx)
 {
+	if (is_freed_with_whole(ctx[1]))
+		return 0;
 	return on_drop(ctx, (struct sk_buff *)ctx[0], ctx[1], ctx[2], true, (struct sock *)ctx[3]);
 }
 
@@ -96,10 +99,12 @@ int kfree_skb_rx_sk(__u64 *ctx)
 SEC("tp_btf/kfree_skb")
 int kfree_skb_reason(__u64 *ctx)
 {
+	struct sk_buff *skb = (struct sk_buff *)ctx[0];
 	volatile __u32 *flag = enter();
 	if (!flag)
 		return 0;
-	on_drop(ctx, (struct sk_buff *)ctx[0], ctx[1], ctx[2], true, NULL);
+	if (!is_part(skb, ctx[1]))
+		on_drop(ctx, skb, ctx[1], ctx[2], true, NULL);
 	leave(flag);
 	return 0;
 }

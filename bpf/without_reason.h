@@ -15,10 +15,6 @@ struct {
 	__type(value, __u32);
 } busy SEC(".maps");
 
-/* kfree_skb_list(); 0 where the kernel hides its addresses. */
-const volatile __u64 list_free_start = 0;
-const volatile __u64 list_free_end = 0;
-
 /* Begins a run of the program that is the only one on its CPU; NULL if there is
  * one already: counted as missed. */
 static __always_inline volatile __u32 *enter(void)
@@ -47,8 +43,7 @@ static __always_inline void leave(volatile __u32 *flag)
  * through the same function, what they drop has a route or a socket. */
 static __always_inline bool is_merged_part(struct sk_buff *skb, __u64 location)
 {
-	return location >= list_free_start && location < list_free_end && !skb->_skb_refdst &&
-	       !READ(skb->sk);
+	return is_list_free(location) && !skb->_skb_refdst && !READ(skb->sk);
 }
 
 /* The FIN that ends a connection in TIME_WAIT is handled and freed like a

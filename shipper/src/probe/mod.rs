@@ -55,8 +55,10 @@ pub const REFUSING_FUNCTION: &str = "tcp_conn_request";
 /// Frees past the tracepoint on kernels without reasons.
 const DROP_FUNCTION: &str = "tcp_drop";
 const DROP_FUNCTION_PROGRAM: &str = "tcp_drop_entry";
-/// Frees the parts of a merged packet, whatever became of it.
-const LIST_FREE_FUNCTION: &str = "kfree_skb_list";
+/// Frees a merged packet's parts with it, whatever became of it: the location of their events from Linux 6.3 on.
+const PART_FREE_FUNCTION: &str = "skb_release_data";
+/// Free lists of packets, and of such parts before that: with a reason from Linux 6.0 on.
+const LIST_FREE_FUNCTIONS: [&str; 2] = ["kfree_skb_list_reason", "kfree_skb_list"];
 
 /// Name of the program for kernels whose tracepoint has `parameters`, `__data` included.
 pub fn program_for(parameters: usize) -> Option<&'static str> {
@@ -107,7 +109,7 @@ impl Probe {
         let agent_netns = current_netns().map_err(ProbeError::Namespace)?;
         let ring_bytes = u64::from(settings.ring_bytes);
         let stack_depth = u32::from(settings.stack_depth);
-        let list_free = if variant.has_reason { 0..0 } else { function_range(LIST_FREE_FUNCTION) };
+        let (part_free, list_free) = freeing_functions(variant);
         let mut ebpf = EbpfLoader::new()
             .btf(Some(&aya_btf))
             .override_global("agent_netns", &agent_netns, true)
@@ -116,6 +118,8 @@ impl Probe {
             .override_global("status_port", &status_port, true)
             .override_global("status_ip_version", &status_ip_version, true)
             .override_global("status_address", &status_address, true)
+            .override_global("part_free_start", &part_free.start, true)
+            .override_global("part_free_end", &part_free.end, true)
             .override_global("list_free_start", &list_free.start, true)
             .override_global("list_free_end", &list_free.end, true)
             .map_max_entries("ring", settings.ring_bytes)
@@ -325,6 +329,16 @@ fn descriptor(program: Result<&ProgramFd, ProgramError>) -> Result<OwnedFd, Prob
 }
 
 /// Where a kernel function is; empty where the kernel does not have it or hides its addresses.
+/// Where parts of merged packets are freed: the functions that tell, as far as they do.
+fn freeing_functions(variant: Variant) -> (Range<u64>, Range<u64>) {
+    let part = if variant.has_reason { function_range(PART_FREE_FUNCTION) } else { 0..0 };
+    if variant.has_receiving_socket {
+        return (part, 0..0);
+    }
+    let lists = LIST_FREE_FUNCTIONS.into_iter().map(function_range);
+    (part, lists.into_iter().find(|range| !range.is_empty()).unwrap_or(0..0))
+}
+
 fn function_range(name: &str) -> Range<u64> {
     stack::function_range(name).unwrap_or_else(|error| {
         tracing::debug!(%error, "kernel symbols cannot be read");
