@@ -13,9 +13,9 @@ use toml::de::{DeArray, DeTable, DeValue};
 /// The built-in rules, which come after the user's. What no rule names is [`Level::Warn`].
 pub fn default_policy() -> Vec<SeverityRule> {
     vec![
-        // What goes wrong in every healthy network.
+        // What goes wrong in every healthy network, and copies that a capture could not take.
         SeverityRule {
-            reasons: names(&["TCP_RESET"]),
+            reasons: names(&["PACKET_SOCK_ERROR", "TCP_RESET"]),
             classes: vec![Class::NoListener, Class::Cleanup, Class::Duplicate, Class::NotForUs],
             level: Level::Info,
         },

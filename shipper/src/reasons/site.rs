@@ -17,6 +17,9 @@ const SITES: &[(Class, &[&str])] = &[
             "sk_stream_kill_queues",
             "skb_queue_purge*",
             "skb_rbtree_purge",
+            // A queueing discipline was deleted, or its interface went down (rtnl_kfree_skbs).
+            "__rtnl_unlock",
+            "tun_queue_purge",
             "tcp_close",
             "tcp_disconnect",
             "tcp_done*",
@@ -54,7 +57,9 @@ const SITES: &[(Class, &[&str])] = &[
             "bpf_prog_run_generic_xdp",
             "do_xdp_generic",
             "netif_receive_generic_xdp",
+            "run_lwt_bpf",
             "sk_filter_trim_cap",
+            "sk_psock_*",
             "tcf_*",
             "veth_xdp_rcv_skb",
         ],
@@ -87,7 +92,19 @@ const SITES: &[(Class, &[&str])] = &[
             "neigh_*",
         ],
     ),
-    (Class::Device, &["br_*", "macvlan_*", "tun_net_xmit", "vxlan_*", "ip_tunnel_*", "ip6_tnl_*", "bond_*"]),
+    (
+        Class::Device,
+        &[
+            "__dev_forward_skb*",
+            "br_*",
+            "macvlan_*",
+            "tun_net_xmit",
+            "vxlan_*",
+            "ip_tunnel_*",
+            "ip6_tnl_*",
+            "bond_*",
+        ],
+    ),
 ];
 
 /// What a drop at the function `site` is about; `packet` is one of those that it dropped, where there is one.
@@ -114,11 +131,28 @@ pub(super) fn exception(reason: &str, site: Option<&str>) -> Option<Class> {
     }
 }
 
-/// The receive functions of TCP drop for many causes; the packet tells two of them apart.
+/// What a handshake drops without a reason, though it has served (`tcp_check_req` in net/ipv4/tcp_minisocks.c): a SYN that came
+/// again and is answered again, and the last acknowledgement, of which a listener with `TCP_DEFER_ACCEPT` takes note until
+/// data come. Kernels before 6.15 drop that without a reason, too, if the accept queue is full.
+fn handshake(packet: &PacketDrop) -> Option<Class> {
+    const FIN: u16 = 0x001;
+    const SYN: u16 = 0x002;
+    const RST: u16 = 0x004;
+    const ACK: u16 = 0x010;
+    let has_room = packet.listener.is_some_and(|queues| queues.backlog <= queues.backlog_max);
+    match packet.tcp?.flags.0 & (FIN | SYN | RST | ACK) {
+        SYN => Some(Class::Duplicate),
+        ACK if has_room => Some(Class::Duplicate),
+        _ => None,
+    }
+}
+
+/// The receive functions of TCP drop for many causes; the packet tells some of them apart.
 fn receive_function(site: &str, packet: Option<&PacketDrop>) -> Option<Class> {
     let packet = packet.filter(|_| matches!(site, "tcp_v4_rcv" | "tcp_v6_rcv"))?;
     match packet.socket {
         Some(socket) if socket.kind == SocketKind::TimeWait => Some(Class::Cleanup),
+        Some(socket) if socket.kind == SocketKind::Listener => handshake(packet),
         // The addresses are there, so the packet was whole so far: the TCP header is cut.
         None if packet.tcp.is_none() && packet.flow.is_some() => Some(Class::Malformed),
         _ => None,
@@ -129,7 +163,7 @@ fn receive_function(site: &str, packet: Option<&PacketDrop>) -> Option<Class> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::packet_drop::{Flow, Socket, TcpState};
+    use crate::packet_drop::{Flow, ListenerQueues, Socket, TcpFlags, TcpHeader, TcpState};
     use crate::wire::{TcpDropEvent, decode};
     use zerocopy::IntoBytes;
 
@@ -153,6 +187,22 @@ mod tests {
         packet.socket = Some(Socket { kind, state, cookie: None, cgroup_id: None });
         assert_eq!(class("tcp_v6_rcv", Some(&packet)), Some(Class::Cleanup));
         assert_eq!(class("tcp_v4_rcv", None), None);
+    }
+
+    #[test]
+    fn a_handshake_drops_what_has_served() {
+        let mut packet = decode(TcpDropEvent::default().as_bytes()).unwrap();
+        let (kind, state) = (SocketKind::Listener, TcpState::Listen);
+        packet.socket = Some(Socket { kind, state, cookie: None, cgroup_id: None });
+        let mut told = |flags, backlog| {
+            packet.tcp = Some(TcpHeader { seq: 1, ack: 2, window: 3, flags: TcpFlags(flags) });
+            packet.listener = Some(ListenerQueues { backlog, backlog_max: 5, syn_backlog: 1 });
+            class("tcp_v4_rcv", Some(&packet))
+        };
+        assert_eq!(told(0x002, 6), Some(Class::Duplicate), "a SYN again");
+        assert_eq!(told(0x010, 5), Some(Class::Duplicate), "accepted once data come");
+        assert_eq!(told(0x010, 6), None, "the accept queue is full");
+        assert_eq!(told(0x008, 0), None, "no ACK flag");
     }
 
     #[test]
