@@ -12,6 +12,7 @@ needed='
 bpftrace bpftrace
 cc build-essential
 clang-16 clang-16
+ethtool ethtool
 ip iproute2
 nft nftables
 perf linux-perf

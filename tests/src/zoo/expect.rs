@@ -125,7 +125,7 @@ impl Expected {
 
     /// What kind of cause a reason stands for, as written down here: the agent's own table is what is tested.
     fn class_of_reason(self, reason: &str) -> Self {
-        const CLASSES: [(&str, &[&str]); 15] = [
+        const CLASSES: [(&str, &[&str]); 16] = [
             ("no_listener", &["NO_SOCKET"]),
             ("netfilter", &["NETFILTER_DROP"]),
             ("checksum", &["TCP_CSUM", "IP_CSUM"]),
@@ -141,15 +141,19 @@ impl Expected {
                     "TCP_RFC7323_TW_PAWS",
                 ],
             ),
-            ("queue_full", &["TCP_LISTEN_OVERFLOW", "TCP_OFO_QUEUE_PRUNE", "FULL_RING"]),
+            (
+                "queue_full",
+                &["TCP_LISTEN_OVERFLOW", "TCP_OFO_QUEUE_PRUNE", "FULL_RING", "SOCKET_BACKLOG", "CPU_BACKLOG"],
+            ),
             ("memory", &["PROTO_MEM"]),
             ("qdisc", &["QDISC_DROP"]),
-            ("policy", &["TC_INGRESS", "TC_EGRESS", "SOCKET_FILTER"]),
+            ("policy", &["TC_INGRESS", "TC_EGRESS", "SOCKET_FILTER", "BPF_CGROUP_EGRESS"]),
             (
                 "security",
                 &["TCP_MD5NOTFOUND", "TCP_MD5UNEXPECTED", "TCP_MD5FAILURE", "TCP_MINTTL", "XFRM_POLICY"],
             ),
-            ("cleanup", &["QUEUE_PURGE"]),
+            ("cleanup", &["QUEUE_PURGE", "TCP_CLOSE"]),
+            ("device", &["PACKET_SOCK_ERROR", "BRIDGE_INGRESS_STP_STATE"]),
             ("fragment", &["FRAG_REASM_TIMEOUT"]),
             ("neighbour", &["NEIGH_FAILED"]),
             ("not_for_us", &["OTHERHOST", "UNHANDLED_PROTO"]),

@@ -290,6 +290,20 @@ pub fn tagged_frame(destination: [u8; 6], source: [u8; 6], tags: &[(u16, u16)], 
     frame
 }
 
+/// What a virtual machine writes in front of a frame that is to be cut into segments of `gso_size` bytes (linux/virtio_net.h);
+/// 0: not to be cut.
+/// The kernel takes the first `linear` bytes of the frame for its headers.
+pub fn offload_header(packet: &[u8], gso_size: u16, linear: u16) -> [u8; 10] {
+    const GSO_TCPV4: u8 = 1;
+    const GSO_TCPV6: u8 = 4;
+    let mut header = [0; 10];
+    let kind = if packet[0] >> 4 == 4 { GSO_TCPV4 } else { GSO_TCPV6 };
+    header[1] = if gso_size == 0 { 0 } else { kind };
+    header[2..4].copy_from_slice(&linear.to_ne_bytes());
+    header[4..6].copy_from_slice(&gso_size.to_ne_bytes());
+    header
+}
+
 /// Sets the checksum of an IPv4 header.
 pub fn fix_ipv4_checksum(packet: &mut [u8]) {
     let length = (usize::from(packet[0] & 0x0f) * 4).clamp(20, packet.len());

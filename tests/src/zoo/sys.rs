@@ -1,6 +1,14 @@
 //! What the kernel offers that the standard library and rustix do not: packet and raw sockets, odd socket options, small
 //! BPF programs.
 
+mod bpf;
+mod cgroup;
+mod stall;
+
+pub use bpf::{Hook, Pinned, Program, SocketMap};
+pub use cgroup::Cgroup;
+pub use stall::Stall;
+
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -95,24 +103,38 @@ pub fn connect_without_waiting(to: SocketAddr) -> io::Result<OwnedFd> {
     }
 }
 
+/// Sends through a connected socket.
+pub fn send(socket: &impl AsRawFd, bytes: &[u8]) -> io::Result<()> {
+    // SAFETY: the kernel reads `bytes.len()` bytes at `bytes`.
+    let sent =
+        unsafe { libc::send(socket.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), libc::MSG_NOSIGNAL) };
+    if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Takes a connection from a socket, which can be used again.
+pub fn disconnect(socket: &impl AsRawFd) -> io::Result<()> {
+    // SAFETY: all bytes of a sockaddr may be zero: the family is then AF_UNSPEC.
+    let nowhere: libc::sockaddr = unsafe { std::mem::zeroed() };
+    // SAFETY: the kernel reads the size of a sockaddr at `nowhere`.
+    let done =
+        unsafe { libc::connect(socket.as_raw_fd(), &raw const nowhere, size_of_type::<libc::sockaddr>()) };
+    check(done).map(drop)
+}
+
+/// A raw socket that gets a copy of each TCP packet which comes to the calling thread's namespace.
+pub fn raw_receiver(address: IpAddr) -> io::Result<OwnedFd> {
+    socket(if address.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 }, libc::SOCK_RAW, libc::IPPROTO_TCP)
+}
+
+/// Waits until a socket has received something, which stays there.
+pub fn await_packet(socket: &impl AsRawFd) -> io::Result<()> {
+    if is_readable(socket, Duration::from_secs(20))? { Ok(()) } else { Err(io::ErrorKind::TimedOut.into()) }
+}
+
 /// The local address of a socket.
 pub fn local_address(socket: &OwnedFd) -> SocketAddr {
     let address = rustix::net::getsockname(socket).expect("getsockname");
     address.try_into().expect("an IP address")
-}
-
-/// A BPF file system, mounted if need be.
-pub fn bpf_file_system() -> std::path::PathBuf {
-    static MOUNT: std::sync::Once = std::sync::Once::new();
-    let path = std::path::PathBuf::from("/sys/fs/bpf");
-    MOUNT.call_once(|| {
-        let mounts = std::fs::read_to_string("/proc/mounts").unwrap_or_default();
-        if !mounts.lines().any(|line| line.contains(" /sys/fs/bpf bpf ")) {
-            let mount = rustix::mount::mount("bpf", &path, "bpf", rustix::mount::MountFlags::empty(), None);
-            mount.expect("mount a BPF file system");
-        }
-    });
-    path
 }
 
 /// Whether an interface of the calling thread's namespace is up, its carrier too.
@@ -152,11 +174,37 @@ impl PacketSocket {
         set_number(&self.0, libc::SOL_PACKET, libc::PACKET_QDISC_BYPASS, 1)
     }
 
+    /// From now on it holds a few frames only.
+    pub fn shrink(&self) -> io::Result<()> {
+        set_number(&self.0, libc::SOL_SOCKET, libc::SO_RCVBUF, 0)
+    }
+
+    /// Waits until it has seen `frames`: how many of them it had no room for.
+    ///
+    /// # Panics
+    /// If they do not come.
+    pub fn await_drops(&self, frames: u64) -> u64 {
+        const PACKET_STATISTICS: libc::c_int = 6;
+        let mut counted = (0, 0);
+        crate::wait::wait_for("frames to be captured", || {
+            // struct tpacket_stats: all, and those that were dropped. Reading sets them to zero.
+            let both =
+                long_option(&self.0, libc::SOL_PACKET, PACKET_STATISTICS).expect("counts").to_ne_bytes();
+            let [all, dropped] = [0, 4].map(|at| both[at..at + 4].try_into().map_or(0, u32::from_ne_bytes));
+            counted = (counted.0 + u64::from(all), counted.1 + u64::from(dropped));
+            (counted.0 >= frames).then_some(counted.1)
+        })
+    }
+
+    /// From now on, a virtual machine's header is in front of each frame (linux/virtio_net.h).
+    pub fn expect_offload(&self) -> io::Result<()> {
+        const PACKET_VNET_HDR: libc::c_int = 15;
+        set_number(&self.0, libc::SOL_PACKET, PACKET_VNET_HDR, 1)
+    }
+
     /// Sends a frame.
     pub fn send(&self, frame: &[u8]) -> io::Result<()> {
-        // SAFETY: the kernel reads `frame.len()` bytes at `frame`.
-        let sent = unsafe { libc::send(self.0.as_raw_fd(), frame.as_ptr().cast(), frame.len(), 0) };
-        if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+        send(&self.0, frame)
     }
 
     /// The next frame, `None` if there is none within `limit`.
@@ -201,6 +249,9 @@ pub fn send_raw(packet: &[u8], destination: IpAddr) -> io::Result<()> {
     if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
+const IFF_TUN: i16 = 1;
+const IFF_TAP: i16 = 2;
+
 /// A TUN (`packet`) or TAP (`frame`) interface of the calling thread's namespace; gone when dropped.
 #[derive(Debug)]
 pub struct Tun(std::fs::File);
@@ -208,14 +259,22 @@ pub struct Tun(std::fs::File);
 impl Tun {
     /// Makes it. `frames` chooses TAP.
     pub fn open(name: &str, frames: bool) -> io::Result<Self> {
-        const IFF_TUN: i16 = 1;
-        const IFF_TAP: i16 = 2;
+        Self::with_flags(name, if frames { IFF_TAP } else { IFF_TUN })
+    }
+
+    /// A TAP interface of a virtual machine: a header is in front of each frame (linux/virtio_net.h).
+    pub fn of_guest(name: &str) -> io::Result<Self> {
+        const IFF_VNET_HDR: i16 = 0x4000;
+        Self::with_flags(name, IFF_TAP | IFF_VNET_HDR)
+    }
+
+    fn with_flags(name: &str, flags: i16) -> io::Result<Self> {
         const IFF_NO_PI: i16 = 0x1000;
         const TUNSETIFF: libc::c_ulong = 0x4004_54ca;
         let file = std::fs::File::options().read(true).write(true).open("/dev/net/tun")?;
         let mut request = [0u8; 40];
         request[..name.len()].copy_from_slice(name.as_bytes());
-        let flags = IFF_NO_PI | if frames { IFF_TAP } else { IFF_TUN };
+        let flags = IFF_NO_PI | flags;
         request[16..18].copy_from_slice(&flags.to_ne_bytes());
         // SAFETY: the kernel reads and writes a struct ifreq, 40 bytes, at `request`.
         check(unsafe { libc::ioctl(file.as_raw_fd(), TUNSETIFF as _, request.as_mut_ptr()) })?;
@@ -227,104 +286,4 @@ impl Tun {
         use std::io::Write;
         (&self.0).write_all(bytes)
     }
-}
-
-/// Where a BPF program hooks in.
-#[derive(Clone, Copy, Debug)]
-pub enum Hook {
-    /// XDP before the stack, on skbs (`generic`) or in the driver.
-    Xdp {
-        /// Interface.
-        interface: u32,
-        /// On skbs.
-        generic: bool,
-    },
-    /// A socket filter.
-    Socket,
-    /// clsact, to be attached by tc.
-    Classifier,
-    /// Ingress or egress of a cgroup.
-    Cgroup,
-}
-
-/// A BPF program that returns a number, whatever the packet. It stays attached until dropped.
-#[derive(Debug)]
-pub struct Program {
-    /// The program.
-    pub descriptor: OwnedFd,
-    _link: Option<OwnedFd>,
-}
-
-const BPF_PROG_LOAD: libc::c_int = 5;
-const BPF_OBJ_PIN: libc::c_int = 6;
-const BPF_LINK_CREATE: libc::c_int = 28;
-const BPF_XDP: u32 = 37;
-
-impl Program {
-    /// Loads it, and attaches it where that needs no other tool.
-    pub fn returning(verdict: i32, hook: Hook) -> io::Result<Self> {
-        let [low, high] = [verdict & 0xffff, verdict >> 16].map(|half| half.to_le_bytes());
-        let code = [
-            0xb7, 0x00, 0, 0, low[0], low[1], high[0], high[1], // r0 = verdict
-            0x95, 0x00, 0, 0, 0, 0, 0, 0, // exit
-        ];
-        let kind: u32 = match hook {
-            Hook::Socket => 1,
-            Hook::Classifier => 3,
-            Hook::Xdp { .. } => 6,
-            Hook::Cgroup => 8,
-        };
-        let license = c"GPL";
-        let mut attributes = [0u8; 128];
-        attributes[0..4].copy_from_slice(&kind.to_ne_bytes());
-        attributes[4..8].copy_from_slice(&2u32.to_ne_bytes());
-        attributes[8..16].copy_from_slice(&(code.as_ptr() as u64).to_ne_bytes());
-        attributes[16..24].copy_from_slice(&(license.as_ptr() as u64).to_ne_bytes());
-        let descriptor = bpf(BPF_PROG_LOAD, &mut attributes)?;
-        let link = match hook {
-            Hook::Xdp { interface, generic } => {
-                let flags: u32 = if generic { 2 } else { 4 }; // XDP_FLAGS_SKB_MODE, XDP_FLAGS_DRV_MODE
-                Some(link(&descriptor, interface, BPF_XDP, flags)?)
-            }
-            _ => None,
-        };
-        Ok(Self { descriptor, _link: link })
-    }
-
-    /// Gives it a name in a BPF file system.
-    pub fn pin(&self, path: &std::path::Path) -> io::Result<()> {
-        let path = std::ffi::CString::new(path.as_os_str().as_encoded_bytes()).expect("a path without NUL");
-        let mut attributes = [0u8; 128];
-        attributes[0..8].copy_from_slice(&(path.as_ptr() as u64).to_ne_bytes());
-        attributes[8..12].copy_from_slice(&self.descriptor.as_raw_fd().to_ne_bytes());
-        bpf_call(BPF_OBJ_PIN, &mut attributes).map(drop)
-    }
-
-    /// Attaches it to a cgroup; `attach_type` is 0 for ingress, 1 for egress.
-    pub fn attach_to_cgroup(&mut self, cgroup: &std::fs::File, attach_type: u32) -> io::Result<()> {
-        let target = u32::try_from(cgroup.as_raw_fd()).expect("a descriptor");
-        self._link = Some(link(&self.descriptor, target, attach_type, 0)?);
-        Ok(())
-    }
-}
-
-fn link(program: &OwnedFd, target: u32, attach_type: u32, flags: u32) -> io::Result<OwnedFd> {
-    let mut attributes = [0u8; 128];
-    attributes[0..4].copy_from_slice(&program.as_raw_fd().to_ne_bytes());
-    attributes[4..8].copy_from_slice(&target.to_ne_bytes());
-    attributes[8..12].copy_from_slice(&attach_type.to_ne_bytes());
-    attributes[12..16].copy_from_slice(&flags.to_ne_bytes());
-    bpf(BPF_LINK_CREATE, &mut attributes)
-}
-
-fn bpf(command: libc::c_int, attributes: &mut [u8; 128]) -> io::Result<OwnedFd> {
-    let descriptor = bpf_call(command, attributes)?;
-    // SAFETY: these commands give a new descriptor, which is ours.
-    Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
-}
-
-fn bpf_call(command: libc::c_int, attributes: &mut [u8; 128]) -> io::Result<libc::c_int> {
-    // SAFETY: the kernel reads and writes the announced 128 bytes; what they point to outlives the call.
-    let result = unsafe { libc::syscall(libc::SYS_bpf, command, attributes.as_mut_ptr(), attributes.len()) };
-    check(libc::c_int::try_from(result).expect("a descriptor or an error"))
 }

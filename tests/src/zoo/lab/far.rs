@@ -2,6 +2,7 @@
 
 use super::{ANSWER, Wire};
 use crate::zoo::packet::{Segment, flag};
+use crate::zoo::sys::Stall;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 
 /// The test's end of a TCP connection.
@@ -92,6 +93,30 @@ impl Conversation {
         let mut received = vec![0; payload.len()];
         self.socket.read_exact(&mut received).expect("receive");
         self.far.seq = self.far.seq.wrapping_add(u32::try_from(payload.len()).expect("a short payload"));
+    }
+}
+
+impl Conversation {
+    /// Does `work` while the owner of the host's socket is inside a system call that holds the socket locked.
+    pub fn while_locked(&self, work: impl FnOnce()) {
+        let stall = Stall::new().expect("make memory that has to be waited for");
+        std::thread::scope(|scope| {
+            let owner = scope.spawn(|| stall.send(&self.socket));
+            let release = ReleaseAtEnd(&stall);
+            assert!(stall.is_awaited(ANSWER).expect("wait for the owner"), "the owner does not wait");
+            work();
+            drop(release);
+            owner.join().expect("the owner ends");
+        });
+    }
+}
+
+/// Otherwise a test that fails would wait for ever.
+struct ReleaseAtEnd<'a>(&'a Stall);
+
+impl Drop for ReleaseAtEnd<'_> {
+    fn drop(&mut self) {
+        let _ = self.0.release();
     }
 }
 

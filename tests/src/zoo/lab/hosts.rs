@@ -7,7 +7,7 @@ use super::{
 };
 use crate::netns::Family;
 use crate::zoo::packet::{Seen, Segment, flag};
-use crate::zoo::sys;
+use crate::zoo::sys::{self, PacketSocket};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -238,11 +238,12 @@ impl Containers {
         Self { one, other, one_address, other_address }
     }
 
-    /// Begins a connection from the one, and looks at the SYN as it leaves.
-    pub fn begin(&self, to: SocketAddr) -> (OwnedFd, Seen) {
+    /// Begins a connection from the one, and looks at the SYN as it leaves. What comes first has to be kept: with a packet
+    /// socket end its unread copies, and the kernel reports that.
+    pub fn begin(&self, to: SocketAddr) -> ((OwnedFd, PacketSocket), Seen) {
         let tap = self.one.packet_socket("eth0");
         let socket = self.one.run(|| sys::connect_without_waiting(to)).expect("connect");
         let syn = first_seen(&tap, |seen| seen.destination == to);
-        (socket, syn)
+        ((socket, tap), syn)
     }
 }

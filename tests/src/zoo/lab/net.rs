@@ -1,10 +1,11 @@
 //! Network namespaces.
 
-use super::Watched;
+use super::{ANSWER, Watched};
 use crate::netns::{enter, succeed};
 use crate::wait::wait_for;
 use crate::zoo::now;
 use crate::zoo::sys::{self, PacketSocket};
+use socket2::{Protocol, SockAddr, Socket, Type};
 use std::fs::File;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::os::fd::AsRawFd;
@@ -157,8 +158,36 @@ impl Net {
 
     /// A listener.
     pub fn listen(&self, address: impl Into<IpAddr>) -> TcpListener {
-        let address = SocketAddr::new(address.into(), 0);
-        self.run(|| TcpListener::bind(address)).unwrap_or_else(|error| panic!("listen at {address}: {error}"))
+        self.listen_with(address, |_| ())
+    }
+
+    /// A listener whose socket is prepared before it is bound.
+    pub fn listen_with(
+        &self,
+        address: impl Into<IpAddr>,
+        prepare: impl FnOnce(&Socket) + Send,
+    ) -> TcpListener {
+        self.listen_by(Protocol::TCP, address.into(), prepare)
+    }
+
+    /// A listener of this protocol, which may be multipath TCP.
+    pub fn listen_by(
+        &self,
+        protocol: Protocol,
+        address: IpAddr,
+        prepare: impl FnOnce(&Socket) + Send,
+    ) -> TcpListener {
+        let address = SockAddr::from(SocketAddr::new(address, 0));
+        let listen = || {
+            let socket = Socket::new(address.domain(), Type::STREAM, Some(protocol))?;
+            prepare(&socket);
+            socket.bind(&address)?;
+            socket.listen(128)?;
+            // So that nobody waits for ever for a connection.
+            socket.set_read_timeout(Some(ANSWER))?;
+            Ok(socket.into())
+        };
+        self.run(listen).unwrap_or_else(|error: std::io::Error| panic!("listen: {error}"))
     }
 }
 

@@ -1,7 +1,7 @@
 //! The far end of an interface: whole frames, written and read by the test.
 
 use super::{ANSWER, Net};
-use crate::zoo::packet::{self, Seen};
+use crate::zoo::packet::{self, Seen, offload_header};
 use crate::zoo::sys::PacketSocket;
 use std::time::Instant;
 
@@ -42,6 +42,11 @@ impl Wire {
         self.send_frame(&packet::frame(self.to, self.from, packet));
     }
 
+    /// Takes it down.
+    pub fn take_down(&self) {
+        self.net.ip("link set wire down");
+    }
+
     /// Sends an IP packet with VLAN tags, outermost first.
     pub fn send_tagged(&self, tags: &[(u16, u16)], packet: &[u8]) {
         self.send_frame(&packet::tagged_frame(self.to, self.from, tags, packet));
@@ -50,6 +55,31 @@ impl Wire {
     /// Sends a frame.
     pub fn send_frame(&self, frame: &[u8]) {
         self.socket.send(frame).expect("send a frame");
+    }
+
+    /// Sends an IP packet that the kernel may have to cut into segments of `gso_size` bytes, with the first `linear` bytes
+    /// of its frame in one piece.
+    pub fn send_to_cut(&self, packet: &[u8], gso_size: u16, linear: u16) {
+        self.send_with(offload_header(packet, gso_size, linear), packet);
+    }
+
+    /// Sends an IP packet larger than a page, with nothing of it in the linear part of the kernel's packet.
+    pub fn send_apart(&self, packet: &[u8]) {
+        self.send_with(offload_header(packet, 0, 14), packet);
+    }
+
+    fn send_with(&self, header: [u8; 10], packet: &[u8]) {
+        self.net.wait_until_running("wire");
+        let socket = self.net.packet_socket("wire");
+        socket.expect_offload().expect("expect offload headers");
+        socket
+            .send(&[&header[..], &packet::frame(self.to, self.from, packet)].concat())
+            .expect("send a frame");
+    }
+
+    /// From now on its kernel cuts what is to be cut, by the program `ethtool`.
+    pub fn cut(&self) {
+        self.net.command("ethtool", "-K wire tso off", "");
     }
 
     /// The first segment from the host that `wanted` takes.

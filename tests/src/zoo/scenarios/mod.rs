@@ -1,11 +1,17 @@
 //! All scenarios, by what the packet met.
 
+mod attached;
+mod busy;
 mod clean;
 mod closed_port;
+mod copies;
+mod device;
 mod ending;
 mod established;
 mod extension;
+mod handshake;
 mod headers;
+mod leftover;
 mod listener;
 mod memory;
 mod netfilter;
@@ -22,11 +28,17 @@ pub fn all() -> impl Iterator<Item = Scenario> {
         closed_port::SCENARIOS,
         netfilter::SCENARIOS,
         listener::SCENARIOS,
+        handshake::SCENARIOS,
         established::SCENARIOS,
         memory::SCENARIOS,
+        busy::SCENARIOS,
         ending::SCENARIOS,
         routing::SCENARIOS,
         queueing::SCENARIOS,
+        device::SCENARIOS,
+        leftover::SCENARIOS,
+        copies::SCENARIOS,
+        attached::SCENARIOS,
         place::SCENARIOS,
         headers::SCENARIOS,
         extension::SCENARIOS,

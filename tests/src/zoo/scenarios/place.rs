@@ -131,14 +131,14 @@ fn container_egress(lab: &Lab) -> Outcome {
 }
 
 /// A host that bridges two wires.
-struct Bridged {
-    host: Net,
-    near: Wire,
+pub(super) struct Bridged {
+    pub(super) host: Net,
+    pub(super) near: Wire,
     _far: Wire,
-    segment: Segment,
+    pub(super) segment: Segment,
 }
 
-fn bridged(lab: &Lab) -> Bridged {
+pub(super) fn bridged(lab: &Lab) -> Bridged {
     let host = Net::new();
     let near = Wire::new(&host, "port1", HOST_MAC, [2, 0, 0, 0, 0, 2]);
     let far = Wire::new(&host, "port2", [2, 0, 0, 0, 0, 3], [2, 0, 0, 0, 0, 4]);
@@ -158,7 +158,7 @@ fn bridged(lab: &Lab) -> Bridged {
 
 impl Bridged {
     /// To a station behind the other port that the bridge has not heard of.
-    fn send(&self) {
+    pub(super) fn send(&self) {
         self.send_to([2, 0, 0, 0, 0, 4]);
     }
 

@@ -3,10 +3,9 @@
 use crate::zoo::expect::Expected;
 use crate::zoo::lab::{Net, Watched};
 use crate::zoo::packet::{Segment, flag};
-use crate::zoo::sys::{Hook, Program};
+use crate::zoo::sys::{Hook, Pinned, Program};
 use crate::zoo::{Lab, Need, Outcome, Scenario};
 use std::io::Write;
-use std::path::PathBuf;
 
 const TC: &[Need] = &[Need::Tool("tc")];
 
@@ -88,42 +87,21 @@ fn tbf_forwarded(lab: &Lab) -> Outcome {
     lab.expect(&[&net.host], [expected])
 }
 
-/// A program that drops all, by a name that `tc` can find.
-struct Pinned(PathBuf);
-
-impl Pinned {
-    fn new() -> Self {
-        const TC_ACT_SHOT: i32 = 2;
-        let program = Program::returning(TC_ACT_SHOT, Hook::Classifier).expect("load a classifier");
-        let path = crate::zoo::sys::bpf_file_system().join(format!(
-            "tcpdrop-zoo-{}-{:p}",
-            std::process::id(),
-            &program
-        ));
-        let _ = std::fs::remove_file(&path);
-        program.pin(&path).expect("pin a program");
-        Self(path)
-    }
-
-    fn attach(&self, net: &Net, interface: &str, hook: &str) {
-        net.tc(&format!(
-            "qdisc add dev {interface} clsact
-             filter add dev {interface} {hook} protocol all bpf direct-action pinned {}",
-            self.0.display()
-        ));
-    }
-}
-
-impl Drop for Pinned {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
+/// A program that drops all.
+fn classifier(net: &Net, interface: &str, hook: &str) -> Pinned {
+    const TC_ACT_SHOT: i32 = 2;
+    let program = Pinned::new(&Program::returning(TC_ACT_SHOT, Hook::Classifier).expect("load a classifier"));
+    net.tc(&format!(
+        "qdisc add dev {interface} clsact
+         filter add dev {interface} {hook} protocol all bpf direct-action pinned {}",
+        program.path().display()
+    ));
+    program
 }
 
 fn clsact_ingress(lab: &Lab) -> Outcome {
     let net = lab.wired();
-    let program = Pinned::new();
-    program.attach(&net.host, "eth0", "ingress");
+    let _program = classifier(&net.host, "eth0", "ingress");
     let syn = net.to_closed_port(flag::SYN);
     net.wire.send(&syn.packet());
     let expected = Expected::new(&net.host, "TC_INGRESS", "__netif_receive_skb_core.constprop.0", &syn)
@@ -133,8 +111,7 @@ fn clsact_ingress(lab: &Lab) -> Outcome {
 
 fn clsact_egress(lab: &Lab) -> Outcome {
     let net = lab.wired();
-    let program = Pinned::new();
-    program.attach(&net.host, "eth0", "egress");
+    let _program = classifier(&net.host, "eth0", "egress");
     let segment = Segment::new(net.at(1), net.peer(), flag::SYN);
     let _ = net.host.send_raw(&segment.packet(), net.peer_address());
     let expected =
@@ -144,8 +121,7 @@ fn clsact_egress(lab: &Lab) -> Outcome {
 
 fn clsact_egress_forwarded(lab: &Lab) -> Outcome {
     let net = lab.router();
-    let program = Pinned::new();
-    program.attach(&net.host, "eth1", "egress");
+    let _program = classifier(&net.host, "eth1", "egress");
     let segment = Segment::new(net.peer(), net.beyond(), flag::SYN);
     net.near.send(&segment.packet());
     let expected =

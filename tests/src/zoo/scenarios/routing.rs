@@ -281,8 +281,9 @@ fn larger_than_peer(lab: &Lab) -> Outcome {
     net.host.ip("link set eth0 mtu 3000");
     let data = Segment::new(net.at(1), net.peer(), flag::ACK).with_payload(&[7; 2000]);
     let _ = net.host.send_raw(&data.packet(), net.peer_address());
-    let expected =
-        Expected::new(&net.host, "NOT_SPECIFIED", "__dev_forward_skb2", &data).transmit(&net.host, "eth0");
+    let expected = Expected::new(&net.host, "NOT_SPECIFIED", "__dev_forward_skb2", &data)
+        .inferred("device")
+        .transmit(&net.host, "eth0");
     lab.expect(&[&net.host], [expected])
 }
 
@@ -292,7 +293,9 @@ fn larger_than_peer_forwarded(lab: &Lab) -> Outcome {
     net.host.ip("link set eth0 mtu 3000\nlink set eth1 mtu 3000");
     let data = Segment::new(net.peer(), net.beyond(), flag::ACK).with_payload(&[7; 2000]);
     net.near.send(&data.packet());
-    let expected = forwarded(&net, "NOT_SPECIFIED", "__dev_forward_skb2", &data).forward(&net.host, "eth1");
+    let expected = forwarded(&net, "NOT_SPECIFIED", "__dev_forward_skb2", &data)
+        .inferred("device")
+        .forward(&net.host, "eth1");
     lab.expect(&[&net.host], [expected])
 }
 
