@@ -153,10 +153,13 @@ impl Expected {
                 &["TCP_MD5NOTFOUND", "TCP_MD5UNEXPECTED", "TCP_MD5FAILURE", "TCP_MINTTL", "XFRM_POLICY"],
             ),
             ("cleanup", &["QUEUE_PURGE", "TCP_CLOSE"]),
-            ("device", &["PACKET_SOCK_ERROR", "BRIDGE_INGRESS_STP_STATE"]),
+            (
+                "device",
+                &["PACKET_SOCK_ERROR", "BRIDGE_INGRESS_STP_STATE", "VXLAN_VNI_NOT_FOUND", "NO_TX_TARGET"],
+            ),
             ("fragment", &["FRAG_REASM_TIMEOUT"]),
-            ("neighbour", &["NEIGH_FAILED"]),
-            ("not_for_us", &["OTHERHOST", "UNHANDLED_PROTO"]),
+            ("neighbour", &["NEIGH_FAILED", "NEIGH_QUEUEFULL"]),
+            ("not_for_us", &["OTHERHOST", "UNHANDLED_PROTO", "UNICAST_IN_L2_MULTICAST"]),
             (
                 "routing",
                 &[

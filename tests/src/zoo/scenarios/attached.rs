@@ -1,8 +1,8 @@
 //! BPF programs that somebody attached, beyond XDP and clsact.
 
+use super::unseen_syn;
 use crate::netns::Family;
 use crate::zoo::expect::Expected;
-use crate::zoo::field::Field;
 use crate::zoo::lab::{Watched, Wired, by};
 use crate::zoo::packet::{Segment, flag};
 use crate::zoo::sys::{self, Cgroup, Hook, Pinned, Program, SocketMap};
@@ -196,16 +196,9 @@ fn route_out(lab: &Lab) -> Outcome {
     ));
     let peer = net.peer();
     let socket = net.host.run(|| sys::connect_without_waiting(peer)).expect("connect");
-    let expected = Expected::without_packet(&net.host, "NOT_SPECIFIED", "run_lwt_bpf.isra.0")
-        .inferred("policy")
-        .flow(sys::local_address(&socket), peer)
-        // Nobody saw the SYN before it was dropped.
-        .with(Field::Flags, "2")
-        .with(Field::Ack, "0")
-        .size(by(lab.family, 60, 80))
-        .unchecked(&[Field::Seq, Field::Window])
-        .transmit(&net.host, "eth0")
-        .socket("full", "syn_sent")
-        .again();
+    let dropped =
+        Expected::without_packet(&net.host, "NOT_SPECIFIED", "run_lwt_bpf.isra.0").inferred("policy");
+    let expected =
+        unseen_syn(dropped, &socket, peer).transmit(&net.host, "eth0").socket("full", "syn_sent").again();
     lab.expect(&[&net.host], [expected])
 }

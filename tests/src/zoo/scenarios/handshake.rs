@@ -5,7 +5,7 @@ use crate::zoo::field::Field;
 use crate::zoo::lab::{Far, Watched, Wired, by, timestamps};
 use crate::zoo::packet::{Segment, flag};
 use crate::zoo::sys;
-use crate::zoo::{Lab, Outcome, Scenario};
+use crate::zoo::{Lab, Need, Outcome, Scenario};
 use std::net::{TcpListener, TcpStream};
 
 pub(super) const SCENARIOS: &[Scenario] = &[
@@ -13,7 +13,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario::both("handshake: another SYN", another_syn),
     Scenario::both("handshake: no ACK flag", no_ack_flag),
     Scenario::both("handshake: data beyond the window", beyond_window),
-    Scenario::both("handshake: wrong timestamp echo", wrong_echo),
+    Scenario::both("handshake: wrong timestamp echo", wrong_echo).needs(&[Need::Kernel(6, 15)]),
     Scenario::both("handshake: accept deferred until data comes", deferred),
     Scenario::both("accept queue full: last ACK, answered with a RST", overflow_reset),
     Scenario::both("listener: ACK with a wrong cookie", wrong_cookie),

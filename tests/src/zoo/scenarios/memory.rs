@@ -4,7 +4,7 @@ use super::established::at_socket;
 use crate::wait::wait_for;
 use crate::zoo::lab::{Conversation, Watched, Wired};
 use crate::zoo::packet::Segment;
-use crate::zoo::sys;
+use crate::zoo::sys::{self, Cgroup};
 use crate::zoo::{Lab, Need, Outcome, Scenario};
 
 pub(super) const SCENARIOS: &[Scenario] = &[
@@ -12,7 +12,21 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario::both("receive buffer full: more than the window", small_window)
         .needs(&[Need::RECEIVING_SOCKET]),
     Scenario::both("receive buffer full: out-of-order queue", out_of_order),
+    Scenario::both("memory: a cgroup's limit for TCP", cgroup_limit)
+        .needs(&[Need::File("/sys/fs/cgroup/memory/memory.kmem.tcp.limit_in_bytes")]),
 ];
+
+/// The first segment of an empty queue is always taken.
+fn cgroup_limit(lab: &Lab) -> Outcome {
+    let net = lab.wired();
+    let cgroup = Cgroup::of_memory();
+    cgroup.set("memory.kmem.tcp.limit_in_bytes", "0");
+    let mut connection = cgroup.run(|| net.connection());
+    let dropped = Watched::new(&net.host, "TcpExt.TCPRcvQDrop");
+    let lost = until_full(&net, &mut connection, &dropped);
+    let expected = at_socket(&net, &connection, "PROTO_MEM", "tcp_rcv_established", &lost).severity("ERROR");
+    lab.expect(&[&net.host], [expected.witness(dropped.rise(1))])
+}
 
 /// A connection whose socket takes little.
 fn small(net: &Wired, bytes: i32) -> Conversation {

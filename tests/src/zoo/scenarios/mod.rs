@@ -15,12 +15,28 @@ mod leftover;
 mod listener;
 mod memory;
 mod netfilter;
+mod obstacle;
 mod place;
 mod queueing;
 mod routing;
 mod tunnel;
 
 use super::Scenario;
+use super::expect::Expected;
+use super::field::Field;
+use super::sys;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+
+/// The SYN by which a socket connects to `peer`, dropped before anybody could see its sequence number and window.
+fn unseen_syn(expected: Expected, socket: &OwnedFd, peer: SocketAddr) -> Expected {
+    expected
+        .flow(sys::local_address(socket), peer)
+        .with(Field::Flags, "2")
+        .with(Field::Ack, "0")
+        .size(if peer.is_ipv4() { 60 } else { 80 })
+        .unchecked(&[Field::Seq, Field::Window])
+}
 
 /// All of them, in the order of the table.
 pub fn all() -> impl Iterator<Item = Scenario> {
@@ -34,6 +50,7 @@ pub fn all() -> impl Iterator<Item = Scenario> {
         busy::SCENARIOS,
         ending::SCENARIOS,
         routing::SCENARIOS,
+        obstacle::SCENARIOS,
         queueing::SCENARIOS,
         device::SCENARIOS,
         leftover::SCENARIOS,

@@ -1,5 +1,6 @@
 //! Where the packet was: bridges, containers, loopback, TUN and TAP, and sockets of both IP versions.
 
+use super::unseen_syn;
 use crate::netns::Family;
 use crate::zoo::expect::Expected;
 use crate::zoo::field::Field;
@@ -115,14 +116,7 @@ fn container_egress(lab: &Lab) -> Outcome {
     let counter = pair.one.drop_at("netdev", "egress device eth0", "meta l4proto tcp");
     let to = SocketAddr::new(pair.other_address, 9);
     let socket = pair.one.run(|| sys::connect_without_waiting(to)).expect("connect");
-    let local = sys::local_address(&socket);
-    // The SYN was seen by nobody before it was dropped.
-    let expected = filtered(&pair.one)
-        .flow(local, to)
-        .with(Field::Flags, "2")
-        .with(Field::Ack, "0")
-        .size(by(lab.family, 60, 80))
-        .unchecked(&[Field::Seq, Field::Window])
+    let expected = unseen_syn(filtered(&pair.one), &socket, to)
         .transmit(&pair.one, "eth0")
         .socket("full", "syn_sent")
         .witness(counter.rise(1))

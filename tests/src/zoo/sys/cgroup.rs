@@ -23,6 +23,20 @@ impl Cgroup {
         cgroup
     }
 
+    /// A new one of version 1, of the controller `memory`.
+    ///
+    /// # Panics
+    /// If cgroups of version 1 are not mounted.
+    pub fn of_memory() -> Self {
+        let (mount, own) = place("cgroup", "memory").expect("the controller memory, mounted");
+        Self::below(&mount, &own, "tasks")
+    }
+
+    /// Writes a value to one of its files.
+    pub fn set(&self, file: &str, value: &str) {
+        fs::write(self.folder.join(file), value).unwrap_or_else(|error| panic!("set {file}: {error}"));
+    }
+
     fn below(mount: &str, own: &str, threads: &'static str) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
