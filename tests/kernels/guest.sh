@@ -60,6 +60,7 @@ refused_syns() {
   for _ in 1 2 3 4 5; do
     nc -w 1 "$1" 7005 < /dev/null &
     clients="$clients $!"
+    sleep 0.2
   done
   sleep 3
   kill $clients $listener 2> /dev/null

@@ -56,7 +56,7 @@ make_initramfs() {
     put "$program" "$root"
   done
   install "$here/guest.sh" "$root/init"
-  (if [ -n "${TCPDROP_ZOO:-}" ]; then tr '|' '\n' <<< "$TCPDROP_ZOO"; else sed '/^#/d' "$here/portable"; fi) > "$root/etc/portable"
+  (if [ -n "${TCPDROP_ZOO:-}" ]; then tr '|' '\n' <<< "$TCPDROP_ZOO"; else sed '/^#/d; s/$/$/' "$here/portable"; fi) > "$root/etc/portable"
   (cd "$root" && find . | cpio -o -H newc --quiet | gzip -1) > "$work/initramfs"
 }
 
@@ -116,25 +116,22 @@ done
 mkdir -p "$cache"
 make_initramfs
 
-boots=() skipped=0
-while read -r name can packages; do
+# While guests run, what the next one needs is fetched.
+skipped=0
+while read -r name _ packages; do
   # shellcheck disable=SC2086 # patterns, one a word
-  if "$here/fetch.sh" "$cache" "$name" $packages < /dev/null; then
-    boots+=("$name $name")
-    [ "$name" != "$twice" ] || boots+=("$name $name-again")
-  else
+  if ! "$here/fetch.sh" "$cache" "$name" $packages < /dev/null; then
     echo "SKIP $name: its packages could not be had"
     skipped=$((skipped + 1))
+    continue
   fi
-done < <(matrix)
-
-for pair in "${boots[@]}"; do
-  while [ "$(jobs -pr | wc -l)" -ge 2 ]; do
-    wait -n || true
+  for boot in "$name" $([ "$name" != "$twice" ] || echo "$name-again"); do
+    while [ "$(jobs -pr | wc -l)" -ge 2 ]; do
+      wait -n || true
+    done
+    boot "$name" "$boot" &
   done
-  # shellcheck disable=SC2086 # kernel and name
-  boot $pair &
-done
+done < <(matrix)
 wait
 
 passed=0 failed=0

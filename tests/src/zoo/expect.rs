@@ -19,8 +19,8 @@ pub enum Want {
     Absent,
     /// Anything.
     Known,
-    /// This, where this kernel tells.
-    IfTold(String),
+    /// One of these, where this kernel tells.
+    IfTold(Vec<String>),
     /// One of these: the kernel's timing decides.
     OneOf(Vec<String>),
 }
@@ -31,8 +31,10 @@ impl Want {
             Self::Is(value) => found == Some(value),
             Self::Absent => found.is_none(),
             Self::Known => found.is_some(),
-            Self::IfTold(value) => found.is_none_or(|found| found == value || found == UNTOLD),
-            Self::OneOf(values) => found.is_some_and(|found| values.iter().any(|value| value == found)),
+            Self::IfTold(_) if found.is_none_or(|found| found == UNTOLD) => true,
+            Self::OneOf(values) | Self::IfTold(values) => {
+                found.is_some_and(|found| values.iter().any(|value| value == found))
+            }
         }
     }
 }
@@ -43,7 +45,7 @@ impl std::fmt::Display for Want {
             Self::Is(value) => formatter.write_str(value),
             Self::Absent => formatter.write_str("absent"),
             Self::Known => formatter.write_str("anything"),
-            Self::IfTold(value) => write!(formatter, "{value} if anything"),
+            Self::IfTold(values) => write!(formatter, "{} if anything", values.join(" or ")),
             Self::OneOf(values) => formatter.write_str(&values.join(" or ")),
         }
     }
@@ -395,9 +397,12 @@ impl Expected {
     }
 
     fn only_if_told(&mut self, field: Field) {
-        if let Some(Want::Is(value)) = self.wants.get(&field) {
-            self.wants.insert(field, Want::IfTold(value.clone()));
-        }
+        let values = match self.wants.get(&field) {
+            Some(Want::Is(value)) => vec![value.clone()],
+            Some(Want::OneOf(values)) => values.clone(),
+            _ => return,
+        };
+        self.wants.insert(field, Want::IfTold(values));
     }
 
     /// What a field has to be; `None` if it is not looked at.
@@ -434,13 +439,13 @@ fn judge_field(field: Field, want: &Want, records: &[&LogRecord]) -> Verdict {
     match (wrong.first(), want) {
         (Some(found), _) => Verdict::Wrong(format!("{want}, not {}", found.as_deref().unwrap_or("absent"))),
         (None, Want::Absent) => Verdict::CannotBe,
-        (None, Want::IfTold(value))
-            if records.iter().any(|record| field.of(record).as_ref() != Some(value)) =>
-        {
-            Verdict::Untold
-        }
+        (None, Want::IfTold(_)) if records.iter().any(|record| !is_told(field, record)) => Verdict::Untold,
         (None, _) => Verdict::Right,
     }
+}
+
+fn is_told(field: Field, record: &LogRecord) -> bool {
+    field.of(record).is_some_and(|value| value != UNTOLD)
 }
 
 fn compare(wanted: u64, found: u64, what: &str) -> Verdict {
@@ -495,5 +500,16 @@ mod tests {
         assert_eq!(older.want(Field::Direction), Some(&Want::Is("older".to_owned())));
         let oldest = expected().on_kernel(Kernel(5, 10));
         assert_eq!(oldest.want(Field::Direction), Some(&Want::Is("oldest".to_owned())));
+    }
+
+    #[test]
+    fn what_an_older_kernel_leaves_out_is_marked_and_what_it_says_wrong_is_wrong() {
+        let record =
+            |severity: &str| LogRecord { severity_text: severity.to_owned(), ..LogRecord::default() };
+        let want = Want::IfTold(vec!["WARN".to_owned(), "ERROR".to_owned()]);
+        let verdict = |severity| judge_field(Field::Severity, &want, &[&record(severity)]);
+        assert_eq!(verdict("ERROR"), Verdict::Right);
+        assert_eq!(verdict(UNTOLD), Verdict::Untold);
+        assert!(matches!(verdict("INFO"), Verdict::Wrong(_)));
     }
 }

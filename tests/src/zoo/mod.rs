@@ -359,3 +359,17 @@ fn judge(
         .map(|(expected, records)| Animal { verdicts: expected.judge(records), expected });
     sighting(Ok(animals.collect()), unexpected)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_names_scenarios_within_their_name_or_at_its_end() {
+        assert!(is_named("netfilter: input, established", "input"));
+        assert!(is_named("netfilter: input", "input$"));
+        assert!(!is_named("netfilter: input, established", "input$"));
+        let parts = ["closed port".to_owned(), "no such scenario".to_owned()];
+        assert_eq!(unknown(&parts).collect::<Vec<_>>(), ["no such scenario"]);
+    }
+}

@@ -41,14 +41,18 @@ pub(super) fn at_socket(
         .cookie(connection.cookie)
 }
 
+/// Whether the drop is the callee's or the caller's: compilers differ in where they jump, on kernels of one version too.
+const CALLERS: &[&str] = &["tcp_rcv_established", "tcp_data_queue"];
+
 fn old_data(lab: &Lab) -> Outcome {
     let net = lab.wired();
     let mut connection = net.connection();
     let data = connection.far.data(b"hello");
     connection.deliver(&net.wire, b"hello");
     net.wire.send(&data.packet());
-    let expected =
-        at_socket(&net, &connection, "TCP_OLD_DATA", "tcp_rcv_established", &data).severity("INFO");
+    let expected = at_socket(&net, &connection, "TCP_OLD_DATA", "tcp_data_queue", &data)
+        .severity("INFO")
+        .one_of(Field::Site, CALLERS);
     lab.expect(&[&net.host], [expected])
 }
 
