@@ -4,21 +4,8 @@
 #define ACCOUNTS_H
 
 #define SITE_PROBES 8
+#define HASH_FACTOR 0x9e3779b97f4a7c15ULL /* 2^64 / golden ratio */
 #define OWN_PORTS 4096
-
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct tcp_drop_ledger);
-} ledger SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, TCP_DROP_SITES + 1);
-	__type(key, __u32);
-	__type(value, struct tcp_drop_site);
-} sites SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
@@ -27,7 +14,7 @@ struct {
 	__type(value, __u8);
 } own_ports SEC(".maps");
 
-/* A bit for each local port in `own_ports`: nearly all drops need to ask no more. */
+/* A bit for each local port in `own_ports`, and for the status: nearly all drops need to ask no more. */
 struct tcp_drop_ports own_port_bits SETTING("own_port_bits");
 
 /* Namespace of the agent. */
@@ -37,27 +24,35 @@ const volatile __u16 status_port = 0;
 const volatile __u8 status_ip_version = 0;
 const volatile __u8 status_address[16] = {};
 
-/* The slot of (site, reason), taken if need be; the last one if there is none. */
-static __always_inline struct tcp_drop_site *site_slot(__u64 site, __u32 reason)
+/* The number of the slot of (site, reason), taken if need be; 0 if there is none. */
+static __always_inline __u32 site_index(struct tcp_drop_counts *counts, __u64 site, __u32 reason)
 {
-	__u32 hash = ((site >> 2 ^ (__u64)reason << 32) * 0x9e3779b97f4a7c15ULL) >> 32;
+	__u64 hash = (site >> 2 ^ (__u64)reason << 32) * HASH_FACTOR;
+	__u32 first = 1 + ((hash >> 32) * (TCP_DROP_SITES - SITE_PROBES) >> 32);
 	/* An unknown site is 0, as a free slot's. */
-	for (__u32 i = 0; site && i < SITE_PROBES; i++) {
-		__u32 index = (hash + i) % TCP_DROP_SITES;
-		struct tcp_drop_site *slot = bpf_map_lookup_elem(&sites, &index);
-		if (!slot)
-			break;
+	for (__u32 index = first; site && index < first + SITE_PROBES; index++) {
+		struct tcp_drop_site *slot = &counts->sites[index % TCP_DROP_SITES];
 		if (slot->site == site && slot->reason == reason)
-			return slot;
+			return index;
 		if (!slot->site) {
 			slot->reason = reason;
+			slot->hash = hash;
 			barrier(); /* a reader takes a slot with a site to be whole */
 			slot->site = site;
-			return slot;
+			return index;
 		}
 	}
-	__u32 others = TCP_DROP_SITES;
-	return bpf_map_lookup_elem(&sites, &others);
+	return counts->no_slot;
+}
+
+static __always_inline struct tcp_drop_site *site_slot(struct tcp_drop_counts *counts, __u64 site, __u32 reason)
+{
+	__u32 index = site_index(counts, site, reason);
+	/* The verifier does not follow this number, so that to it all ways here are one. */
+	asm volatile("%0 = le16 %0" : "+r"(index));
+	struct tcp_drop_site *slot = &counts->sites[index % TCP_DROP_SITES];
+	asm volatile("" : "+r"(slot));
+	return slot;
 }
 
 static __always_inline bool is_registered(__u32 netns_inode, __u16 local_port, __u16 peer_port)
@@ -74,10 +69,7 @@ static __always_inline bool has_port(const struct tcp_drop_ports *ports, __u16 s
 /* Whether the ports may be the agent's own: then is_own() knows. */
 static __always_inline bool may_be_own(const struct headers *headers)
 {
-	__u16 source = headers->source_port, destination = headers->destination_port;
-	if (has_port(&own_port_bits, source, destination))
-		return true;
-	return status_port && (source == status_port || destination == status_port);
+	return has_port(&own_port_bits, headers->source_port, headers->destination_port);
 }
 
 static __always_inline bool is_status_end(const struct flow *flow, __u16 port, const __u8 *address)

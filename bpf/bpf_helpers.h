@@ -43,6 +43,7 @@ enum bpf_map_type {
 };
 
 #define BPF_F_NO_PREALLOC 1
+#define BPF_F_MMAPABLE 1024
 #define BPF_RB_AVAIL_DATA 0
 #define BPF_RB_RING_SIZE 1
 #define BPF_RB_NO_WAKEUP 1
@@ -50,6 +51,7 @@ enum bpf_map_type {
 #define BPF_RINGBUF_HDR_SZ 8
 
 static void *(*bpf_map_lookup_elem)(void *map, const void *key) = (void *)1;
+static __u32 (*bpf_get_smp_processor_id)(void) = (void *)8;
 static __u64 (*bpf_get_current_pid_tgid)(void) = (void *)14;
 static long (*bpf_get_current_comm)(void *to, __u32 size) = (void *)16;
 static __u64 (*bpf_get_current_task)(void) = (void *)35;
@@ -68,6 +70,24 @@ static __u64 (*bpf_ringbuf_query)(void *ring, __u64 flags) = (void *)134;
 		typeof(field) _value;                                      \
 		bpf_probe_read_kernel(&_value, sizeof(_value), &(field));  \
 		_value;                                                    \
+	})
+
+/* The id of a type in the kernel's BTF. */
+#define KERNEL_TYPE_ID(type) __builtin_btf_type_id(*(type *)0, 1)
+
+/* The kernel's bpf_rdonly_cast() (6.2): makes an address a pointer that can be read without a helper, as if a `type` were
+ * there; what cannot be read is 0. A call of a kernel function names it by its BTF id, which the loader writes into the
+ * instruction: here is a mark in its place. Costs no instruction. */
+#define CAST(type, address)                                                                       \
+	({                                                                                        \
+		register const void *_address asm("r1") = (address);                              \
+		register __u64 _type asm("r2") = KERNEL_TYPE_ID(type);                            \
+		register type *_object asm("r0");                                                 \
+		asm volatile(".8byte 0x72646f6e00002085"                                          \
+			     : "=r"(_object), "+r"(_address), "+r"(_type)                         \
+			     :                                                                    \
+			     : "r3", "r4", "r5");                                                 \
+		_object;                                                                          \
 	})
 
 #define FIELD_OFFSET(field) __builtin_preserve_field_info(field, 0)

@@ -8,17 +8,13 @@
 /* An event in the making: too large for the program's stack. One frame more
  * than is sent tells whether the stack went on. */
 struct scratch {
+	struct drop drop;
 	struct tcp_drop_event event;
 	__u64 stack[TCP_DROP_STACK_DEPTH + 1];
-	struct drop drop;
 };
 
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct scratch);
-} scratches SEC(".maps");
+/* This CPU's. */
+static struct scratch *own_scratch(void);
 
 /* Most stack frames that are sent. */
 const volatile __u32 stack_depth = TCP_DROP_STACK_DEPTH;

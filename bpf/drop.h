@@ -22,10 +22,10 @@ struct drop {
 	struct headers headers;
 	struct socket socket;
 	struct place place;
-	struct flow flow;
 	__u8 has_reason;
 	__u8 is_tcp; /* by its headers */
 	__u8 located;
+	struct flow flow;
 };
 
 /* Whether the packet is TCP, by its headers or by its socket. */

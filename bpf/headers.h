@@ -9,7 +9,10 @@
 
 #define EXTENSION_HEADERS_MAX 16
 #define PROTOCOL_UNKNOWN 255
-#define HEADER_BYTES 64
+#define HEADER_BYTES 48
+
+/* Whether the kernel has CAST(): the program says. */
+static bool can_cast(void);
 
 /* Where the headers are, in bytes from `head`, and what they say. */
 struct headers {
@@ -77,24 +80,6 @@ static __always_inline bool read_header(const struct headers *headers, __u32 off
 int skip_extensions(void);
 int open_tunnel(void);
 
-/* An IP version that the link layer does not contradict. Under a VLAN device
- * without offload the protocol is the tag's. */
-static __always_inline bool protocol_allows(struct sk_buff *skb, __u8 version)
-{
-	switch (ntohs(skb->protocol)) {
-	case ETH_P_IP:
-		return version == 4;
-	case ETH_P_IPV6:
-		return version == 6;
-	case 0:
-	case ETH_P_8021Q:
-	case ETH_P_8021AD:
-		return version == 4 || version == 6;
-	default:
-		return false;
-	}
-}
-
 /* What is behind the IP packet is padding. */
 static __always_inline void cut_tail(struct headers *headers)
 {
@@ -149,6 +134,26 @@ static __always_inline void find_in_ipv6(struct headers *headers)
 		skip_extensions();
 }
 
+/* The kernel has no type for bytes, but sk_buff has a field of 48. */
+static __always_inline bool copy_bytes(struct headers *headers)
+{
+	const unsigned char *from = headers->head + headers->network;
+	if (!can_cast())
+		return bpf_probe_read_kernel(headers->bytes, HEADER_BYTES, from) == 0;
+	struct sk_buff *bytes = CAST(struct sk_buff, from - FIELD_OFFSET(((struct sk_buff *)0)->cb));
+	const __u64 *words = (const void *)bytes->cb;
+	__u64 *to = (void *)headers->bytes;
+	to[0] = words[0];
+	to[1] = words[1];
+	to[2] = words[2];
+	if (headers->bytes[0] >> 4 == 4)
+		return true;
+	to[3] = words[3];
+	to[4] = words[4];
+	to[5] = words[5];
+	return true;
+}
+
 /* One read holds what nearly all packets have: behind the tail lies
  * skb_shared_info, so there always is as much. */
 static __always_inline bool read_network(struct headers *headers)
@@ -159,8 +164,7 @@ static __always_inline bool read_network(struct headers *headers)
 	headers->protocol = 0;
 	headers->has_ports = false;
 	/* 0 is what a new skb has: unset. */
-	return headers->network && has_bytes(headers, headers->network, 1) &&
-	       bpf_probe_read_kernel(headers->bytes, HEADER_BYTES, headers->head + headers->network) == 0;
+	return headers->network && has_bytes(headers, headers->network, 1) && copy_bytes(headers);
 }
 
 /* A tag that the interface left in the packet, where the kernel takes the
@@ -171,12 +175,31 @@ static __always_inline bool is_at_tag(struct sk_buff *skb, const struct headers 
 	__u16 type = tag[2] << 8 | tag[3];
 	__u8 version = tag[4] >> 4;
 
-	if (skb->protocol != ntohs(ETH_P_8021Q) && skb->protocol != ntohs(ETH_P_8021AD))
-		return false;
 	/* The same bytes may be the length of an IPv4 packet. */
 	if (skb->len + headers->data - headers->network == type)
 		return false;
 	return (type == ETH_P_IP && version == 4) || (type == ETH_P_IPV6 && version == 6);
+}
+
+/* The version of the IP packet, if the link layer does not contradict; 0: none.
+ * Under a VLAN device without offload the protocol is the tag's. */
+static __always_inline __u8 find_version(struct sk_buff *skb, struct headers *headers)
+{
+	__u16 protocol = skb->protocol;
+	if (protocol == ntohs(ETH_P_8021Q) || protocol == ntohs(ETH_P_8021AD)) {
+		if (is_at_tag(skb, headers)) {
+			headers->network += VLAN_TAG_SIZE;
+			if (!read_network(headers))
+				return 0;
+		}
+		protocol = 0;
+	}
+	__u8 version = headers->bytes[0] >> 4;
+	if (version == 4 && (protocol == ntohs(ETH_P_IP) || !protocol))
+		return 4;
+	if (version == 6 && (protocol == ntohs(ETH_P_IPV6) || !protocol))
+		return 6;
+	return 0;
 }
 
 /* Whether the ports are those of a tunnel through UDP. */
@@ -208,7 +231,8 @@ static __always_inline void find_ports(struct headers *headers)
 	if (!headers->transport || !has_bytes(headers, headers->transport, sizeof(read)))
 		return;
 	__u32 offset = headers->transport - headers->network;
-	if (headers->version && offset <= HEADER_BYTES - sizeof(read))
+	__u32 known = headers->version == 4 ? 24 : HEADER_BYTES;
+	if (headers->version && offset <= known - sizeof(read))
 		ports = (const void *)(headers->bytes + offset);
 	else if (bpf_probe_read_kernel(read, sizeof(read), headers->head + headers->transport))
 		return;
@@ -248,18 +272,16 @@ static __always_inline void find_headers(struct sk_buff *skb, struct headers *he
 	headers->tunnel = TCP_DROP_NO_TUNNEL;
 	if (!read_network(headers))
 		return;
-	if (is_at_tag(skb, headers)) {
-		headers->network += VLAN_TAG_SIZE;
-		if (!read_network(headers))
-			return;
-	}
-	__u8 version = headers->bytes[0] >> 4;
-	if (!protocol_allows(skb, version))
-		return;
-	if (version == 4)
+	switch (find_version(skb, headers)) {
+	case 4:
 		find_in_ipv4(headers);
-	else
+		break;
+	case 6:
 		find_in_ipv6(headers);
+		break;
+	default:
+		return;
+	}
 	if (headers->protocol != IPPROTO_TCP)
 		look_inside(headers);
 }

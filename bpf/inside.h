@@ -29,8 +29,7 @@ struct inside {
 
 static __always_inline struct headers *scratch_headers(void)
 {
-	__u32 zero = 0;
-	struct scratch *scratch = bpf_map_lookup_elem(&scratches, &zero);
+	struct scratch *scratch = own_scratch();
 	return scratch ? &scratch->drop.headers : NULL;
 }
 

@@ -11,6 +11,26 @@
 #include "place.h"
 #include "drop.h"
 #include "describe.h"
+
+/* Refused SYNs are told so seldom that helpers will do. */
+static __always_inline bool can_cast(void)
+{
+	return false;
+}
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct scratch);
+} scratches SEC(".maps");
+
+static __always_inline struct scratch *own_scratch(void)
+{
+	__u32 zero = 0;
+	return bpf_map_lookup_elem(&scratches, &zero);
+}
+
 #include "inside.h"
 
 /* Events that a CPU may send at once, and then for each jiffy. What is over is
@@ -85,7 +105,7 @@ static __always_inline void on_refusal(struct handled *syn, struct sock *sk, str
 {
 	__u32 zero = 0;
 	struct tcp_drop_silent_counts *counts = bpf_map_lookup_elem(&refused_counts, &zero);
-	struct scratch *scratch = bpf_map_lookup_elem(&scratches, &zero);
+	struct scratch *scratch = own_scratch();
 	struct listener_queues queues;
 
 	if (!counts || !scratch)

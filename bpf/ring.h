@@ -14,13 +14,6 @@ struct sent {
 	__u64 wakeup;
 };
 
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct sent);
-} last_sent SEC(".maps");
-
 /* Size of the ring; the loader sets it. */
 const volatile __u64 ring_bytes = 4 << 20;
 
@@ -39,12 +32,8 @@ static __always_inline bool ring_has_room(__u64 filled)
 
 /* A wake-up costs as much as a drop. The first event after a quiet time needs
  * one; the reader looks again soon after each that it found. Or the ring fills. */
-static __always_inline __u64 wakeup(__u64 filled)
+static __always_inline __u64 wakeup(struct sent *last, __u64 filled)
 {
-	__u32 zero = 0;
-	struct sent *last = bpf_map_lookup_elem(&last_sent, &zero);
-	if (!last)
-		return BPF_RB_FORCE_WAKEUP;
 	__u64 now = bpf_jiffies64();
 	bool quiet = now - last->event >= admission.quiet_jiffies;
 	bool filling = filled > ring_bytes / 4 && now != last->wakeup;
@@ -55,12 +44,12 @@ static __always_inline __u64 wakeup(__u64 filled)
 	return BPF_RB_FORCE_WAKEUP;
 }
 
-static __always_inline bool send(struct scratch *scratch, __u64 filled)
+static __always_inline bool send(struct scratch *scratch, struct sent *last, __u64 filled)
 {
 	__u64 size = sizeof(scratch->event) + scratch->event.stack_frames * FRAME_SIZE;
-	if (size > offsetof(struct scratch, drop))
+	if (size > sizeof(*scratch) - offsetof(struct scratch, event))
 		return false;
-	return bpf_ringbuf_output(&ring, scratch, size, wakeup(filled)) == 0;
+	return bpf_ringbuf_output(&ring, &scratch->event, size, wakeup(last, filled)) == 0;
 }
 
 #endif

@@ -10,10 +10,19 @@
 #include "filter.h"
 #include "admission.h"
 #include "describe.h"
-#include "inside.h"
 #include "ring.h"
+#include "cpu.h"
+#include "inside.h"
 #include "merged.h"
 #include "without_reason.h"
+
+/* The loader sets it. */
+const volatile __u8 has_cast = 0;
+
+static __always_inline bool can_cast(void)
+{
+	return has_cast;
+}
 
 /* Stack frames above the caller of a function that is entered: this program,
  * its trampoline, the function. */
@@ -41,31 +50,27 @@ static __always_inline bool is_told(struct sk_buff *skb, struct drop *drop, stru
 }
 
 /* `ctx` are the tracepoint's arguments. */
-static __always_inline int on_drop(void *ctx, struct sk_buff *skb, __u64 location, __u32 reason,
+static __always_inline int on_drop(void *ctx, struct cpu *cpu, struct sk_buff *skb, __u64 location, __u32 reason,
 				   bool has_reason, struct sock *rx_sk)
 {
-	__u32 zero = 0;
-	struct scratch *scratch = bpf_map_lookup_elem(&scratches, &zero);
-	struct tcp_drop_ledger *counts = bpf_map_lookup_elem(&ledger, &zero);
-	if (!scratch || !counts)
-		return 0;
+	struct scratch *scratch = &cpu->scratch;
 	struct drop *drop = &scratch->drop;
+	struct tcp_drop_ledger *counts = &cpu->counts.ledger;
+
 	if (!is_tcp_drop(skb, rx_sk, drop))
 		return 0;
 	drop->site = location;
 	drop->reason = reason;
 	drop->has_reason = has_reason;
 
-	struct tcp_drop_site *site = site_slot(location, reason);
-	if (!site)
-		return 0;
+	struct tcp_drop_site *site = site_slot(&cpu->counts, location, reason);
 	counts->seen++;
 	site->seen++;
 	site->bytes += drop->size;
 	if (!is_told(skb, drop, counts))
 		return 0;
 
-	enum admitted admitted = admit(skb, drop, site);
+	enum admitted admitted = admit(&cpu->budget, site, skb, drop);
 	__u64 filled = admitted ? ring_filled() : 0;
 	if (!admitted || (admitted == BY_KEY && filled > RING_NEARLY_FULL)) {
 		counts->suppressed++;
@@ -76,7 +81,7 @@ static __always_inline int on_drop(void *ctx, struct sk_buff *skb, __u64 locatio
 	if (ring_has_room(filled)) {
 		locate(skb, drop);
 		describe(ctx, skb, scratch);
-		if (send(scratch, filled)) {
+		if (send(scratch, &cpu->sent, filled)) {
 			counts->admitted++;
 			return 0;
 		}
@@ -90,9 +95,10 @@ static __always_inline int on_drop(void *ctx, struct sk_buff *skb, __u64 locatio
 SEC("tp_btf/kfree_skb")
 int kfree_skb_rx_sk(__u64 *ctx)
 {
-	if (is_freed_with_whole(ctx[1]))
+	struct cpu *cpu = this_cpu();
+	if (!cpu || is_freed_with_whole(ctx[1]))
 		return 0;
-	return on_drop(ctx, (struct sk_buff *)ctx[0], ctx[1], ctx[2], true, (struct sock *)ctx[3]);
+	return on_drop(ctx, cpu, (struct sk_buff *)ctx[0], ctx[1], ctx[2], true, (struct sock *)ctx[3]);
 }
 
 /* 5.17 to 6.10. */
@@ -100,12 +106,12 @@ SEC("tp_btf/kfree_skb")
 int kfree_skb_reason(__u64 *ctx)
 {
 	struct sk_buff *skb = (struct sk_buff *)ctx[0];
-	volatile __u32 *flag = enter();
-	if (!flag)
+	struct cpu *cpu = enter();
+	if (!cpu)
 		return 0;
 	if (!is_part(skb, ctx[1]))
-		on_drop(ctx, skb, ctx[1], ctx[2], true, NULL);
-	leave(flag);
+		on_drop(ctx, cpu, skb, ctx[1], ctx[2], true, NULL);
+	leave(cpu);
 	return 0;
 }
 
@@ -114,12 +120,12 @@ SEC("tp_btf/kfree_skb")
 int kfree_skb_bare(__u64 *ctx)
 {
 	struct sk_buff *skb = (struct sk_buff *)ctx[0];
-	volatile __u32 *flag = enter();
-	if (!flag)
+	struct cpu *cpu = enter();
+	if (!cpu)
 		return 0;
 	if (!is_ordinary_free(skb, ctx[1]))
-		on_drop(ctx, skb, ctx[1], 0, false, NULL);
-	leave(flag);
+		on_drop(ctx, cpu, skb, ctx[1], 0, false, NULL);
+	leave(cpu);
 	return 0;
 }
 
@@ -131,14 +137,14 @@ int tcp_drop_entry(__u64 *ctx)
 	struct sock *sk = (struct sock *)ctx[0];
 	struct sk_buff *skb = (struct sk_buff *)ctx[1];
 	__u64 caller = 0;
-	volatile __u32 *flag = enter();
-	if (!flag)
+	struct cpu *cpu = enter();
+	if (!cpu)
 		return 0;
 	if (!is_used_up(sk, skb)) {
 		bpf_get_stack(ctx, &caller, sizeof(caller), TCP_DROP_ENTRY_FRAMES);
-		on_drop(ctx, skb, caller, 0, false, sk);
+		on_drop(ctx, cpu, skb, caller, 0, false, sk);
 	}
-	leave(flag);
+	leave(cpu);
 	return 0;
 }
 

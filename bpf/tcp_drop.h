@@ -11,7 +11,7 @@
 #define TCP_DROP_H
 
 #define TCP_DROP_STACK_DEPTH 64
-#define TCP_DROP_SITES 512 /* and one more, for all that find no slot */
+#define TCP_DROP_SITES 512 /* the first is for all that find no other */
 
 enum tcp_drop_present {
 	TCP_DROP_HAS_REASON = 1 << 0,
@@ -127,17 +127,24 @@ struct tcp_drop_ledger {
 };
 
 /* The same per drop site and reason, per CPU. A slot is free while `site` is 0;
- * the last slot takes what finds none. */
+ * the first takes what finds no other. */
 struct tcp_drop_site {
 	__u64 site;
 	__u32 reason;
-	__u32 _padding;
+	__u32 refilled; /* in jiffies; and */
+	__u64 spent;	/* tokens of the bucket that admits: see admission.h */
 	__u64 seen;
 	__u64 bytes;
 	__u64 suppressed;
 	__u64 ring_lost;
-	__u64 refilled; /* in jiffies; and */
-	__u64 tokens;	/* of the bucket that admits: see admission.h */
+	__u64 hash; /* of the two */
+};
+
+/* What a CPU counts. */
+struct tcp_drop_counts {
+	struct tcp_drop_ledger ledger;
+	__u64 no_slot; /* 0: number of the slot for all that find no other */
+	struct tcp_drop_site sites[TCP_DROP_SITES];
 };
 
 /* What is admitted, on each CPU. */
@@ -145,7 +152,6 @@ struct tcp_drop_admission {
 	__u64 site_cost; /* tokens for a drop; 0: all are admitted */
 	__u64 site_refill; /* tokens a jiffy */
 	__u64 site_capacity;
-	__u64 site_full_after; /* jiffies */
 	__u32 key_limit;     /* drops a beat */
 	__u32 reserve_limit; /* new keys a beat */
 	__u32 beat_shift;    /* a beat is 2^this jiffies */

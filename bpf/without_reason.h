@@ -7,36 +7,26 @@
 #ifndef WITHOUT_REASON_H
 #define WITHOUT_REASON_H
 
-/* Whether this CPU is inside the program: kernels before 6.1 nest it. */
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, __u32);
-} busy SEC(".maps");
-
-/* Begins a run of the program that is the only one on its CPU; NULL if there is
- * one already: counted as missed. */
-static __always_inline volatile __u32 *enter(void)
+/* Begins a run of the program that is the only one on its CPU, for kernels before 6.1 nest it; NULL if there is one
+ * already: counted as missed. */
+static __always_inline struct cpu *enter(void)
 {
-	__u32 zero = 0;
-	volatile __u32 *flag = bpf_map_lookup_elem(&busy, &zero);
-	struct tcp_drop_ledger *counts = bpf_map_lookup_elem(&ledger, &zero);
-	if (!flag || !counts)
+	struct cpu *cpu = this_cpu();
+	if (!cpu)
 		return NULL;
-	if (*flag) {
-		__sync_fetch_and_add(&counts->missed, 1);
+	if (*(volatile __u32 *)&cpu->busy) {
+		__sync_fetch_and_add(&cpu->counts.ledger.missed, 1);
 		return NULL;
 	}
-	*flag = 1;
+	*(volatile __u32 *)&cpu->busy = 1;
 	barrier();
-	return flag;
+	return cpu;
 }
 
-static __always_inline void leave(volatile __u32 *flag)
+static __always_inline void leave(struct cpu *cpu)
 {
 	barrier();
-	*flag = 0;
+	*(volatile __u32 *)&cpu->busy = 0;
 }
 
 /* A part of a merged packet that was read to its end. Queue disciplines drop

@@ -338,11 +338,7 @@ struct Untold {
 }
 
 fn tell_totals<S: Sink>(reporting: &mut Reporting<S>, untold: &mut Untold) {
-    match untold.counters.sites() {
-        Ok(sites) => {
-            reporting.report_silent(untold.silent.take_untold(&sites), WallClock::read());
-            reporting.report_totals(&sites, untold.ledger.decode_errors(), WallClock::read());
-        }
-        Err(error) => tracing::error!("{error}; drops without detail are told later"),
-    }
+    let sites = untold.counters.sites();
+    reporting.report_silent(untold.silent.take_untold(&sites), WallClock::read());
+    reporting.report_totals(&sites, untold.ledger.decode_errors(), WallClock::read());
 }

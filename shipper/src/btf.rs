@@ -66,6 +66,7 @@ enum Kind {
     Union,
     Enum,
     Enum64,
+    Function,
     FunctionPrototype,
     Typedef,
     /// `const`, `volatile`, `restrict`, type tags: they refer to another type and change nothing here.
@@ -105,8 +106,9 @@ impl Kind {
             6 => (Self::Enum, members * 8),
             8 => (Self::Typedef, 0),
             9 | 10 | 11 | 18 => (Self::Qualifier, 0),
+            12 => (Self::Function, 0),
             13 => (Self::FunctionPrototype, members * 8),
-            7 | 12 | 16 => (Self::Other, 0),
+            7 | 16 => (Self::Other, 0),
             14 | 17 => (Self::Other, 4),
             15 => (Self::Other, members * 12),
             19 => (Self::Enum64, members * 12),
@@ -235,6 +237,14 @@ impl Btf {
         None
     }
 
+    /// The id of the function `name`, if it is one of its own types.
+    pub fn function_id(&self, name: &str) -> Option<u32> {
+        let before = self.base.as_ref().map_or(0, |base| base.types.len());
+        let is_meant = |ty: Type| ty.kind == Kind::Function && self.string(ty.name) == Some(name.as_bytes());
+        let index = self.own_types().position(is_meant)?;
+        u32::try_from(before + index + 1).ok()
+    }
+
     fn own_types(&self) -> impl Iterator<Item = Type> {
         self.types.iter().filter_map(|&offset| type_at(&self.bytes, usize::try_from(offset).ok()?).ok())
     }
@@ -277,7 +287,7 @@ impl Btf {
                     id = u32_at(&self.bytes, ty.body)?;
                 }
                 Kind::Typedef | Kind::Qualifier => id = ty.size_or_id,
-                Kind::FunctionPrototype | Kind::Other => return None,
+                Kind::Function | Kind::FunctionPrototype | Kind::Other => return None,
             }
         }
         None

@@ -14,8 +14,10 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Most stack frames of an event.
 pub const STACK_DEPTH: usize = 64;
-/// Slots for drop sites, besides the last one that takes what finds none.
-pub const SITES: u32 = 512;
+/// Slots for drop sites on each CPU; the first takes what finds no other.
+pub const SITES: usize = 512;
+/// Where the [`TcpDropCounts`] of a CPU begin in its entry of the map `cpus`, in bytes.
+pub const COUNTS_AT: usize = 960;
 
 /// `enum tcp_drop_present`
 pub mod present {
@@ -102,13 +104,29 @@ pub struct TcpDropLedger {
 pub struct TcpDropSite {
     pub site: u64,
     pub reason: u32,
-    pub _padding: u32,
+    pub refilled: u32,
+    pub spent: u64,
     pub seen: u64,
     pub bytes: u64,
     pub suppressed: u64,
     pub ring_lost: u64,
-    pub refilled: u64,
-    pub tokens: u64,
+    pub hash: u64,
+}
+
+/// `struct tcp_drop_counts`: what a CPU counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+#[allow(missing_docs)]
+pub struct TcpDropCounts {
+    pub ledger: TcpDropLedger,
+    pub no_slot: u64,
+    pub sites: [TcpDropSite; SITES],
+}
+
+impl Default for TcpDropCounts {
+    fn default() -> Self {
+        Self { ledger: TcpDropLedger::default(), no_slot: 0, sites: [TcpDropSite::default(); SITES] }
+    }
 }
 
 /// `struct tcp_drop_admission`
@@ -119,7 +137,6 @@ pub struct TcpDropAdmission {
     pub site_cost: u64,
     pub site_refill: u64,
     pub site_capacity: u64,
-    pub site_full_after: u64,
     pub key_limit: u32,
     pub reserve_limit: u32,
     pub beat_shift: u32,

@@ -10,8 +10,8 @@ use std::process::Command;
 use tcpdrop_otel::btf::{Btf, Member};
 use tcpdrop_otel::wire::filter::{TcpDropFilterPrefix, TcpDropFilterSet, TcpDropFilterValue};
 use tcpdrop_otel::wire::{
-    TcpDropAdmission, TcpDropEvent, TcpDropLedger, TcpDropOwnPort, TcpDropPorts, TcpDropProcess,
-    TcpDropSilentCounts, TcpDropSite,
+    COUNTS_AT, TcpDropAdmission, TcpDropCounts, TcpDropEvent, TcpDropLedger, TcpDropOwnPort, TcpDropPorts,
+    TcpDropProcess, TcpDropSilentCounts, TcpDropSite,
 };
 
 fn sources() -> PathBuf {
@@ -112,13 +112,17 @@ fn structs_lie_in_memory_as_in_the_objects() {
     check(
         "tcp_drop_site",
         size_of::<TcpDropSite>(),
-        members!(TcpDropSite: site, reason, _padding, seen, bytes, suppressed, ring_lost, refilled, tokens),
+        members!(TcpDropSite: site, reason, refilled, spent, seen, bytes, suppressed, ring_lost, hash),
     );
+    check("tcp_drop_counts", size_of::<TcpDropCounts>(), members!(TcpDropCounts: ledger, no_slot, sites));
+    let counts =
+        btf.struct_members("cpu").unwrap().into_iter().find(|member| member.name == "counts").unwrap();
+    assert_eq!(counts.offset, COUNTS_AT);
     check(
         "tcp_drop_admission",
         size_of::<TcpDropAdmission>(),
-        members!(TcpDropAdmission: site_cost, site_refill, site_capacity, site_full_after, key_limit, reserve_limit,
-            beat_shift, quiet_jiffies),
+        members!(TcpDropAdmission: site_cost, site_refill, site_capacity, key_limit, reserve_limit, beat_shift,
+            quiet_jiffies),
     );
     check(
         "tcp_drop_own_port",

@@ -118,12 +118,17 @@ fn assert_balanced(counts: KernelCounts) {
 
 /// Knocks at a closed port from a port of its own, which it returns.
 fn knock(address: IpAddr) -> u16 {
+    knock_at(SocketAddr::new(address, CLOSED_PORT))
+}
+
+/// The same at another closed port.
+fn knock_at(closed: SocketAddr) -> u16 {
     use rustix::net::{AddressFamily, SocketType, bind, connect, getsockname, socket};
-    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let family = if closed.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
     let socket = socket(family, SocketType::STREAM, None).unwrap();
-    bind(&socket, &SocketAddr::new(address, 0)).unwrap();
+    bind(&socket, &SocketAddr::new(closed.ip(), 0)).unwrap();
     let local = SocketAddr::try_from(getsockname(&socket).unwrap()).unwrap().port();
-    let refused = connect(&socket, &SocketAddr::new(address, CLOSED_PORT)).unwrap_err();
+    let refused = connect(&socket, &closed).unwrap_err();
     assert_eq!(refused, rustix::io::Errno::CONNREFUSED);
     local
 }
@@ -158,7 +163,7 @@ fn refused_connections_are_seen_as_they_were() {
         let (counts, _) = bench.finish();
         assert_balanced(counts);
         assert!(counts.admitted >= 10, "{counts:?}");
-        let sites = bench.probe.counters().sites().unwrap();
+        let sites = bench.probe.counters().sites();
         assert_eq!(sites.iter().map(|site| site.seen).sum::<u64>(), counts.seen);
     });
 }
@@ -216,9 +221,42 @@ fn a_ring_that_is_full_costs_detail_and_no_count() {
         assert_balanced(counts);
         assert_eq!(counts.admitted, u64::try_from(drops.len()).unwrap());
         assert!(counts.admitted > 0 && counts.ring_lost > 0 && counts.seen >= 100, "{counts:?}");
-        let sites = bench.probe.counters().sites().unwrap();
+        let sites = bench.probe.counters().sites();
         assert_eq!(sites.iter().map(|site| site.ring_lost).sum::<u64>(), counts.ring_lost);
         assert_eq!(sites.iter().map(|site| site.seen).sum::<u64>(), counts.seen);
+    });
+}
+
+#[test]
+fn a_ring_that_is_nearly_full_takes_only_what_its_site_has_a_budget_for() {
+    in_namespace(|| {
+        const NEW_PORTS: u16 = 200;
+        const ROOM_FOR: u16 = 50;
+        let knock_at_new_ports = |from: u16, count: u16| {
+            (from..from + count).for_each(|port| _ = knock_at((Ipv4Addr::LOCALHOST, port).into()));
+        };
+        let mut bench = Bench::new(&model::Probe { ring_bytes: 65536, ..model::Probe::default() });
+        let here = Selection { netns: vec![parse::namespace("self").unwrap()], ..Selection::default() };
+        bench.probe.set_filter(&Filter { include: here, ..Filter::default() }).unwrap();
+        let counts = |bench: &Bench| bench.probe.counters().kernel().unwrap();
+        while counts(&bench).ring_lost == 0 {
+            knock(Ipv4Addr::LOCALHOST.into());
+        }
+
+        // Ten a second and CPU for the site, as many new ports as there are.
+        let budget = model::Admission { per_site_per_second: 1, burst: 1, first_seen_reserve: 100_000 };
+        bench.probe.set_admission(&budget).unwrap();
+        let before = counts(&bench);
+        knock_at_new_ports(10_000, NEW_PORTS);
+        let after = counts(&bench);
+        let (by_site, by_key) = (after.ring_lost - before.ring_lost, after.suppressed - before.suppressed);
+        assert_eq!((by_site + by_key, after.admitted), (NEW_PORTS.into(), before.admitted));
+        assert!(by_site > 0 && by_key > 0, "{by_site} for the site, {by_key} for keys");
+
+        while bench.ring.drain(1000, |_| ()) > 0 {}
+        knock_at_new_ports(20_000, ROOM_FOR);
+        assert_eq!(counts(&bench).admitted, after.admitted + u64::from(ROOM_FOR), "there is room again");
+        assert_balanced(counts(&bench));
     });
 }
 
@@ -240,7 +278,7 @@ fn what_is_over_budget_is_counted_by_site_and_the_budget_changes_at_run_time() {
         assert_balanced(counts);
         assert!(over > 0 && here > KNOCKS && here < 2 * KNOCKS, "{here} told, {over} suppressed");
         assert_eq!(counts.suppressed, over, "none once there is no limit");
-        let sites = bench.probe.counters().sites().unwrap();
+        let sites = bench.probe.counters().sites();
         assert_eq!(sites.iter().map(|site| site.suppressed).sum::<u64>(), counts.suppressed);
         assert_eq!(sites.iter().map(|site| site.seen).sum::<u64>(), counts.seen);
     });

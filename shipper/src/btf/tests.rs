@@ -186,6 +186,16 @@ fn parameters_are_counted_behind_a_typedef_of_a_pointer() {
 }
 
 #[test]
+fn a_function_has_an_id_and_what_only_shares_its_name_has_none() {
+    let mut builder = Builder::default();
+    builder.ty("", 13, 0, 0, &[]).ty("name", 8, 0, 1, &[]);
+    builder.ty("name", 12, 0, 1, &[]).ty("other", 12, 0, 1, &[]);
+    let btf = Btf::parse(builder.bytes()).unwrap();
+    assert_eq!((btf.function_id("name"), btf.function_id("other")), (Some(3), Some(4)));
+    assert_eq!(btf.function_id("absent"), None);
+}
+
+#[test]
 fn a_circle_of_types_ends() {
     let btf = Btf::parse(sample()).unwrap();
     assert_eq!(btf.parameter_count("circle"), None);

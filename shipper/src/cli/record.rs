@@ -94,7 +94,7 @@ pub async fn run(config: Config, args: RecordArgs) -> Result<(), RecordError> {
     }
     probe.detach()?;
     let events = session.drain();
-    let (kernel, sites) = (probe.counters().kernel()?, probe.counters().sites()?);
+    let (kernel, sites) = (probe.counters().kernel()?, probe.counters().sites());
     let Session { recorder, left_out, .. } = session;
     let recorded = recorder.events();
     events

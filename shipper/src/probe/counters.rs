@@ -1,9 +1,9 @@
 //! [`Counters`]: what the kernel side counted.
 
 use super::ProbeError;
+use super::cpus::Cpus;
 use crate::ledger::KernelCounts;
-use crate::wire::{SITES, TcpDropLedger, TcpDropSite};
-use aya::maps::{Map, MapData, PerCpuArray};
+use crate::wire::TcpDropSite;
 use std::collections::BTreeMap;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
@@ -11,12 +11,11 @@ use std::sync::Arc;
 /// The kernel side's counts, which go on to be readable after the program was detached.
 #[derive(Clone)]
 pub struct Counters {
-    maps: Arc<Maps>,
+    sources: Arc<Sources>,
 }
 
-struct Maps {
-    ledger: PerCpuArray<MapData, TcpDropLedger>,
-    sites: PerCpuArray<MapData, TcpDropSite>,
+struct Sources {
+    cpus: Cpus,
     programs: Vec<OwnedFd>,
     has_reason: bool,
 }
@@ -38,25 +37,9 @@ pub struct SiteCount {
     pub ring_lost: u64,
 }
 
-// SAFETY: repr(C), integers only, no padding.
-unsafe impl aya::Pod for TcpDropLedger {}
-// SAFETY: repr(C), integers only, its padding is a field.
-unsafe impl aya::Pod for TcpDropSite {}
-
 impl Counters {
-    pub(super) fn new(
-        ledger: Map,
-        sites: Map,
-        programs: Vec<OwnedFd>,
-        has_reason: bool,
-    ) -> Result<Self, ProbeError> {
-        let maps = Maps {
-            ledger: PerCpuArray::try_from(ledger)?,
-            sites: PerCpuArray::try_from(sites)?,
-            programs,
-            has_reason,
-        };
-        Ok(Self { maps: Arc::new(maps) })
+    pub(super) fn new(cpus: Cpus, programs: Vec<OwnedFd>, has_reason: bool) -> Self {
+        Self { sources: Arc::new(Sources { cpus, programs, has_reason }) }
     }
 
     /// The kernel's side of the ledger. While the program is attached, terms may differ by one per CPU.
@@ -64,8 +47,8 @@ impl Counters {
     /// # Errors
     /// If the kernel does not let it be read.
     pub fn kernel(&self) -> Result<KernelCounts, ProbeError> {
-        let per_cpu = self.maps.ledger.get(&0, 0)?;
-        let mut counts = per_cpu.iter().fold(KernelCounts::default(), |sum, cpu| KernelCounts {
+        let per_cpu = self.sources.cpus.ledgers();
+        let mut counts = per_cpu.fold(KernelCounts::default(), |sum, cpu| KernelCounts {
             seen: sum.seen + cpu.seen,
             filtered: sum.filtered + cpu.filtered,
             own: sum.own + cpu.own,
@@ -74,7 +57,7 @@ impl Counters {
             admitted: sum.admitted + cpu.admitted,
             missed: sum.missed + cpu.missed,
         });
-        for program in &self.maps.programs {
+        for program in &self.sources.programs {
             let path = format!("/proc/thread-self/fdinfo/{}", program.as_raw_fd());
             let fdinfo = std::fs::read_to_string(path).map_err(ProbeError::FileDescriptor)?;
             counts.missed += recursion_misses(&fdinfo);
@@ -83,19 +66,17 @@ impl Counters {
     }
 
     /// The counts of each (site, reason) that ever had drops.
-    ///
-    /// # Errors
-    /// If the kernel does not let them be read.
-    pub fn sites(&self) -> Result<Vec<SiteCount>, ProbeError> {
+    pub fn sites(&self) -> Vec<SiteCount> {
         let mut sums = BTreeMap::new();
-        for (index, per_cpu) in (0..).zip(self.maps.sites.iter()) {
-            for slot in per_cpu?.iter().filter(|slot| slot.seen > 0) {
-                add_slot(&mut sums, index == SITES, slot, self.maps.has_reason);
-            }
+        for (index, slot) in self.sources.cpus.sites().filter(|(_, slot)| slot.seen > 0) {
+            add_slot(&mut sums, index == REST, &slot, self.sources.has_reason);
         }
-        Ok(sums.into_values().collect())
+        sums.into_values().collect()
     }
 }
+
+/// The slot of what finds no other.
+const REST: usize = 0;
 
 type Sums = BTreeMap<(Option<u64>, Option<u32>), SiteCount>;
 

@@ -89,6 +89,12 @@ pub enum ProbeError {
     /// A map could not be read or written.
     #[error("cannot use a map of the probe: {0}")]
     Map(#[from] MapError),
+    /// What each CPU counted cannot be read.
+    #[error(
+        "cannot read what the probe counts on each CPU: {0}. /sys must be mounted, and the process be allowed to map the \
+         memory of BPF maps"
+    )]
+    Cpus(io::Error),
     /// The agent's own network namespace is not known.
     #[error("cannot tell the own network namespace: {0}. /proc must be mounted")]
     Namespace(io::Error),
@@ -220,9 +226,9 @@ mod tests {
             ProbeError::of_load(error.into(), &settings).to_string()
         };
         assert!(create("ring", 22).contains("power of two"));
-        assert!(create("ledger", 12).contains("probe.ring_bytes (now 5000)"));
-        assert!(create("ledger", 22).contains("cannot use a map"));
-        let denied = create("ledger", 1);
+        assert!(create("cpus", 12).contains("probe.ring_bytes (now 5000)"));
+        assert!(create("cpus", 22).contains("cannot use a map"));
+        let denied = create("cpus", 1);
         assert!(denied.contains("CAP_PERFMON") || denied.contains("although the process has the rights"));
     }
 

@@ -5,7 +5,9 @@
 //! are exact.
 
 mod admission;
+mod cast;
 mod counters;
+mod cpus;
 mod error;
 mod filters;
 mod own_ports;
@@ -34,6 +36,7 @@ use aya::programs::{
     BtfTracePoint, FEntry, ProgramError, ProgramFd, fentry::FEntryLinkId, tp_btf::BtfTracePointLinkId,
 };
 use aya::{Ebpf, EbpfLoader};
+use cpus::Cpus;
 use error::Step;
 use refused_syn::Silent;
 use rustix::thread::{MembarrierCommand, membarrier};
@@ -79,7 +82,6 @@ pub struct Probe {
     admission: Admission,
     reason_names: ReasonNames,
     silent: Silent,
-    btf: aya::Btf,
 }
 
 impl Probe {
@@ -96,39 +98,20 @@ impl Probe {
     /// # Errors
     /// As [`load`](Self::load).
     pub fn load_serving(settings: &model::Probe, status: Option<SocketAddr>) -> Result<Self, ProbeError> {
-        let (status_port, status_ip_version, status_address) = status_globals(status);
         let kernel_btf = Arc::new(Btf::of_kernel().map_err(ProbeError::Btf)?);
         let variant = kernel_btf
             .parameter_count(&format!("btf_trace_{TRACEPOINT}"))
             .and_then(Variant::for_parameters)
             .ok_or_else(ProbeError::too_old)?;
         let reason_names = ReasonNames::of_kernel(&kernel_btf);
+        let cast = cast::function_id(&kernel_btf);
         drop(kernel_btf);
 
         let aya_btf = aya::Btf::from_sys_fs().map_err(|error| ProbeError::of_load(error.into(), settings))?;
         let agent_netns = current_netns().map_err(ProbeError::Namespace)?;
-        let ring_bytes = u64::from(settings.ring_bytes);
-        let stack_depth = u32::from(settings.stack_depth);
-        let (part_free, list_free) = freeing_functions(variant);
-        let mut ebpf = EbpfLoader::new()
-            .btf(Some(&aya_btf))
-            .override_global("agent_netns", &agent_netns, true)
-            .override_global("stack_depth", &stack_depth, true)
-            .override_global("ring_bytes", &ring_bytes, true)
-            .override_global("status_port", &status_port, true)
-            .override_global("status_ip_version", &status_ip_version, true)
-            .override_global("status_address", &status_address, true)
-            .override_global("part_free_start", &part_free.start, true)
-            .override_global("part_free_end", &part_free.end, true)
-            .override_global("list_free_start", &list_free.start, true)
-            .override_global("list_free_end", &list_free.end, true)
-            .map_max_entries("ring", settings.ring_bytes)
-            .load(OBJECT)
-            .map_err(|error| ProbeError::of_load(error, settings))?;
-
-        let program = program(&mut ebpf, variant)?;
-        program.load(TRACEPOINT, &aya_btf).map_err(|error| ProbeError::of_program(error, Step::Load))?;
-        let mut programs = vec![descriptor(program.fd())?];
+        let plan = Plan { settings, status, variant, agent_netns, btf: &aya_btf };
+        let mut ebpf = plan.load(cast)?;
+        let mut programs = vec![descriptor(program(&mut ebpf, variant)?.fd())?];
         let mut capabilities = variant.capabilities();
         if !variant.has_reason {
             let function_program = function_program(&mut ebpf)?;
@@ -144,21 +127,19 @@ impl Probe {
         let silent = Silent::load(settings.silent, &aya_btf);
         capabilities.refused_syns = silent.source();
 
-        let ledger = take_map(&mut ebpf, "ledger")?;
-        let sites = take_map(&mut ebpf, "sites")?;
+        let cpus = Cpus::new(&take_map(&mut ebpf, cpus::MAP)?)?;
         Ok(Self {
             variant,
             capabilities,
             link: None,
             function_link: None,
             ring: Some(RingBuf::try_from(take_map(&mut ebpf, "ring")?)?),
-            counters: Counters::new(ledger, sites, programs, variant.has_reason)?,
-            own_ports: OwnPorts::new(&mut ebpf, agent_netns)?,
+            counters: Counters::new(cpus, programs, variant.has_reason),
+            own_ports: OwnPorts::new(&mut ebpf, agent_netns, status)?,
             filters: Filters::new(&mut ebpf, reason_names.clone(), agent_netns)?,
             admission: Admission::new(&mut ebpf)?,
             reason_names,
             silent,
-            btf: aya_btf,
             ebpf,
         })
     }
@@ -176,7 +157,7 @@ impl Probe {
             let attached = function_program(&mut self.ebpf)?.attach();
             self.function_link = Some(attached.map_err(|error| ProbeError::of_program(error, Step::Attach))?);
         }
-        self.silent.attach(&self.btf);
+        self.silent.attach();
         Ok(())
     }
 
@@ -303,6 +284,57 @@ impl Probe {
     /// This kernel's drop reasons, by number.
     pub fn reason_names(&self) -> &ReasonNames {
         &self.reason_names
+    }
+}
+
+/// What the program is loaded with.
+struct Plan<'a> {
+    settings: &'a model::Probe,
+    status: Option<SocketAddr>,
+    variant: Variant,
+    agent_netns: u32,
+    btf: &'a aya::Btf,
+}
+
+impl Plan<'_> {
+    /// The object with its program loaded, by way of the kernel function `cast` if there is one and the kernel lets programs
+    /// call it: it needs the JIT compiler.
+    fn load(&self, cast: Option<u32>) -> Result<Ebpf, ProbeError> {
+        if cast.is_some() {
+            match self.load_one(cast) {
+                Err(ProbeError::Refused { error, log }) => {
+                    tracing::debug!(%error, log, "packets are read by helper");
+                }
+                done => return done,
+            }
+        }
+        self.load_one(None)
+    }
+
+    fn load_one(&self, cast: Option<u32>) -> Result<Ebpf, ProbeError> {
+        let settings = self.settings;
+        let (status_port, status_ip_version, status_address) = status_globals(self.status);
+        let (part_free, list_free) = freeing_functions(self.variant);
+        let mut ebpf = EbpfLoader::new()
+            .btf(Some(self.btf))
+            .override_global("agent_netns", &self.agent_netns, true)
+            .override_global("has_cast", &u8::from(cast.is_some()), true)
+            .override_global("stack_depth", &u32::from(settings.stack_depth), true)
+            .override_global("ring_bytes", &u64::from(settings.ring_bytes), true)
+            .override_global("status_port", &status_port, true)
+            .override_global("status_ip_version", &status_ip_version, true)
+            .override_global("status_address", &status_address, true)
+            .override_global("part_free_start", &part_free.start, true)
+            .override_global("part_free_end", &part_free.end, true)
+            .override_global("list_free_start", &list_free.start, true)
+            .override_global("list_free_end", &list_free.end, true)
+            .map_max_entries("ring", settings.ring_bytes)
+            .map_max_entries(cpus::MAP, cpus::count()?)
+            .load(&cast::fitted(OBJECT, cast))
+            .map_err(|error| ProbeError::of_load(error, settings))?;
+        let loaded = program(&mut ebpf, self.variant)?.load(TRACEPOINT, self.btf);
+        loaded.map_err(|error| ProbeError::of_program(error, Step::Load))?;
+        Ok(ebpf)
     }
 }
 

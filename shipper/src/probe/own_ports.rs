@@ -5,6 +5,7 @@ use crate::wire::{TcpDropOwnPort, TcpDropPorts};
 use aya::Ebpf;
 use aya::maps::{Array, HashMap, MapData, MapError};
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Ports of the agent's own connections. The kernel side counts their drops as `own` and sends no event, so that a
@@ -20,8 +21,9 @@ pub struct OwnPorts {
 struct Registered {
     map: HashMap<MapData, TcpDropOwnPort, u8>,
     bits: Array<MapData, TcpDropPorts>,
-    /// What `bits` holds: the local ports that have uses.
+    /// What `bits` holds: the local ports that have uses, and `status`.
     local: Box<TcpDropPorts>,
+    status: Option<u16>,
     /// By local port. A port can be taken again while its last use is still held.
     uses: BTreeMap<(u16, u16, u32), u32>,
 }
@@ -32,13 +34,22 @@ unsafe impl aya::Pod for TcpDropOwnPort {}
 unsafe impl aya::Pod for TcpDropPorts {}
 
 impl OwnPorts {
-    pub(super) fn new(ebpf: &mut Ebpf, agent_netns: u32) -> Result<Self, ProbeError> {
-        let registered = Registered {
+    /// `status` is where the agent serves its status.
+    pub(super) fn new(
+        ebpf: &mut Ebpf,
+        agent_netns: u32,
+        status: Option<SocketAddr>,
+    ) -> Result<Self, ProbeError> {
+        let mut registered = Registered {
             map: HashMap::try_from(take_map(ebpf, "own_ports")?)?,
             bits: Array::try_from(take_map(ebpf, ".data.own_port_bits")?)?,
             local: Box::default(),
+            status: status.map(|status| status.port()),
             uses: BTreeMap::new(),
         };
+        if let Some(port) = registered.status {
+            registered.mark(port)?;
+        }
         Ok(Self { registered: Arc::new(Mutex::new(registered)), agent_netns })
     }
 
@@ -91,7 +102,7 @@ impl Registered {
     /// Has the program ask for `port` as long as it has uses. All other bits are written as they are.
     fn mark(&mut self, port: u16) -> Result<(), MapError> {
         let has_uses = self.uses.range((port, 0, 0)..=(port, u16::MAX, u32::MAX)).next().is_some();
-        self.local.set(port, has_uses);
+        self.local.set(port, has_uses || self.status == Some(port));
         self.bits.set(0, *self.local, 0)
     }
 }

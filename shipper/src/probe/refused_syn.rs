@@ -63,12 +63,16 @@ impl Silent {
     }
 
     /// Attaches what has to be. A kernel that took the programs may still not let them be attached.
-    pub(super) fn attach(&mut self, btf: &Btf) {
+    pub(super) fn attach(&mut self) {
         if let Self::Programs(programs) = self
             && let Err(error) = programs.attach()
         {
             tracing::warn!(%error, "{FUNCTION} cannot be watched; refused SYNs are told by the namespaces' counters");
-            *self = Self::load(SilentMode::Netstat, btf);
+            // The kernel's types are not kept for this: they take 10 MiB.
+            *self = match Btf::from_sys_fs() {
+                Ok(btf) => Self::load(SilentMode::Netstat, &btf),
+                Err(_) => Self::Counters(Some(Namespaces::own_only())),
+            };
         }
     }
 

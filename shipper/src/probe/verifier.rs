@@ -1,5 +1,6 @@
 //! What the running kernel's verifier says of each program, those included that this kernel would not be given.
 
+use super::cast;
 use super::refused_syn;
 use super::variant::VARIANTS;
 use super::{DROP_FUNCTION, DROP_FUNCTION_PROGRAM, OBJECT, TRACEPOINT};
@@ -25,11 +26,15 @@ pub struct Verified {
 pub fn verify_all() -> Result<Vec<Verified>, ProbeError> {
     let settings = model::Probe::default();
     let btf = Btf::from_sys_fs().map_err(|error| ProbeError::of_load(error.into(), &settings))?;
-    let load = |object| {
-        let loaded = EbpfLoader::new().btf(Some(&btf)).load(object);
+    let cast = crate::btf::Btf::of_kernel().ok().and_then(|kernel| cast::function_id(&kernel));
+    let load = |object: &[u8]| {
+        let loaded = EbpfLoader::new()
+            .btf(Some(&btf))
+            .override_global("has_cast", &u8::from(cast.is_some()), false)
+            .load(object);
         loaded.map_err(|error| ProbeError::of_load(error, &settings))
     };
-    let (mut drops, mut refused) = (load(OBJECT)?, load(refused_syn::OBJECT)?);
+    let (mut drops, mut refused) = (load(&cast::fitted(OBJECT, cast))?, load(refused_syn::OBJECT)?);
     let variants = VARIANTS.iter().map(|variant| (variant.program, TRACEPOINT));
     let of_drops = variants.chain([(DROP_FUNCTION_PROGRAM, DROP_FUNCTION)]);
     let mut all: Vec<_> = of_drops.map(|(name, target)| verify(&mut drops, name, target, &btf)).collect();
