@@ -26,7 +26,7 @@ demo: ## make a real drop, and show the record that it becomes
 test: setup lint ## all that CI runs; the last line counts the tests
 	@tests/run.sh
 
-test-kernels: build ## boot older and newer kernels in QEMU, check the program there, and make the drop zoo (8 minutes)
+test-kernels: build ## boot older and newer kernels in QEMU, check the program there, and make a part of the drop zoo (10 minutes)
 	cargo build --release --package tcpdrop-otel-tests --bin drop_zoo --bin verifier
 	@tests/setup.sh kernels
 	@tests/kernels/run.sh $(BINARY) $(dir $(BINARY))drop_zoo $(dir $(BINARY))verifier

@@ -372,4 +372,14 @@ mod tests {
         let parts = ["closed port".to_owned(), "no such scenario".to_owned()];
         assert_eq!(unknown(&parts).collect::<Vec<_>>(), ["no such scenario"]);
     }
+
+    #[test]
+    fn the_portable_part_names_scenarios() {
+        let lines = include_str!("../../kernels/portable").lines().filter(|line| !line.starts_with('#'));
+        let names: Vec<String> = lines.map(str::to_owned).collect();
+        assert!(!names.is_empty());
+        let missing =
+            names.iter().filter(|name| !scenarios::all().any(|scenario| scenario.name == name.as_str()));
+        assert_eq!(missing.collect::<Vec<_>>(), Vec::<&String>::new());
+    }
 }
