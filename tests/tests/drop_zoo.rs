@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use tcpdrop_otel_tests::require;
-use tcpdrop_otel_tests::zoo::expect::Kernel;
+use tcpdrop_otel_tests::zoo::kernel::Kernel;
 use tcpdrop_otel_tests::zoo::{self, Sighting, table};
 
 const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/drop-zoo.md");

@@ -1,75 +1,13 @@
 //! What a record has to say, field by field, and whether it does.
 
 use super::field::Field;
+use super::kernel::Kernel;
 use super::lab::{Net, Rise};
 use super::packet::{Seen, Segment};
+use super::verdict::{UNTOLD, Verdict, Want, compare, judge_field};
 use crate::otlp_json::LogRecord;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
-
-/// The reason that says nothing.
-const UNTOLD: &str = "NOT_SPECIFIED";
-
-/// What a field has to be.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Want {
-    /// This.
-    Is(String),
-    /// Not there: nobody can know.
-    Absent,
-    /// Anything.
-    Known,
-    /// One of these, where this kernel tells.
-    IfTold(Vec<String>),
-    /// One of these: the kernel's timing decides.
-    OneOf(Vec<String>),
-}
-
-impl Want {
-    fn fits(&self, found: Option<&str>) -> bool {
-        match self {
-            Self::Is(value) => found == Some(value),
-            Self::Absent => found.is_none(),
-            Self::Known => found.is_some(),
-            Self::IfTold(_) if found.is_none_or(|found| found == UNTOLD) => true,
-            Self::OneOf(values) | Self::IfTold(values) => {
-                found.is_some_and(|found| values.iter().any(|value| value == found))
-            }
-        }
-    }
-}
-
-impl std::fmt::Display for Want {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Is(value) => formatter.write_str(value),
-            Self::Absent => formatter.write_str("absent"),
-            Self::Known => formatter.write_str("anything"),
-            Self::IfTold(values) => write!(formatter, "{} if anything", values.join(" or ")),
-            Self::OneOf(values) => formatter.write_str(&values.join(" or ")),
-        }
-    }
-}
-
-/// A kernel's version.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Kernel(pub u32, pub u32);
-
-impl Kernel {
-    /// The one whose drop sites are written in the scenarios.
-    pub const REFERENCE: Self = Self(6, 18);
-    /// The first that names the socket which was to receive a packet.
-    const WITH_RECEIVING_SOCKET: Self = Self(6, 11);
-
-    /// The running one.
-    pub fn running() -> Self {
-        let release = rustix::system::uname();
-        let release = release.release().to_string_lossy().into_owned();
-        let mut numbers = release.split(|letter: char| !letter.is_ascii_digit());
-        let mut next = || numbers.next().and_then(|number| number.parse().ok()).unwrap_or(0);
-        Self(next(), next())
-    }
-}
 
 /// What some kernels say instead.
 #[derive(Clone, Debug)]
@@ -433,38 +371,6 @@ impl Expected {
     }
 }
 
-fn judge_field(field: Field, want: &Want, records: &[&LogRecord]) -> Verdict {
-    let found = records.iter().map(|record| field.of(record));
-    let wrong: Vec<_> = found.filter(|found| !want.fits(found.as_deref())).collect();
-    match (wrong.first(), want) {
-        (Some(found), _) => Verdict::Wrong(format!("{want}, not {}", found.as_deref().unwrap_or("absent"))),
-        (None, Want::Absent) => Verdict::CannotBe,
-        (None, Want::IfTold(_)) if records.iter().any(|record| !is_told(field, record)) => Verdict::Untold,
-        (None, _) => Verdict::Right,
-    }
-}
-
-fn is_told(field: Field, record: &LogRecord) -> bool {
-    field.of(record).is_some_and(|value| value != UNTOLD)
-}
-
-fn compare(wanted: u64, found: u64, what: &str) -> Verdict {
-    if wanted == found { Verdict::Right } else { Verdict::Wrong(format!("{wanted} {what}, not {found}")) }
-}
-
-/// Whether a field is as expected.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// It is.
-    Right,
-    /// It is absent, as it has to be: nobody can know it.
-    CannotBe,
-    /// This kernel does not tell it, newer ones do.
-    Untold,
-    /// It is not: what was wanted, and what was found.
-    Wrong(String),
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -500,16 +406,5 @@ mod tests {
         assert_eq!(older.want(Field::Direction), Some(&Want::Is("older".to_owned())));
         let oldest = expected().on_kernel(Kernel(5, 10));
         assert_eq!(oldest.want(Field::Direction), Some(&Want::Is("oldest".to_owned())));
-    }
-
-    #[test]
-    fn what_an_older_kernel_leaves_out_is_marked_and_what_it_says_wrong_is_wrong() {
-        let record =
-            |severity: &str| LogRecord { severity_text: severity.to_owned(), ..LogRecord::default() };
-        let want = Want::IfTold(vec!["WARN".to_owned(), "ERROR".to_owned()]);
-        let verdict = |severity| judge_field(Field::Severity, &want, &[&record(severity)]);
-        assert_eq!(verdict("ERROR"), Verdict::Right);
-        assert_eq!(verdict(UNTOLD), Verdict::Untold);
-        assert!(matches!(verdict("INFO"), Verdict::Wrong(_)));
     }
 }

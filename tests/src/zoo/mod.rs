@@ -4,18 +4,21 @@
 
 pub mod expect;
 pub mod field;
+pub mod kernel;
 pub mod lab;
 pub mod packet;
 pub mod scenarios;
 pub mod sys;
 pub mod table;
+pub mod verdict;
 pub mod watch;
 
 use crate::netns::Family;
 use crate::otlp_json::LogRecord;
 use crate::wait::poll;
-use expect::{Expected, Kernel, Verdict};
+use expect::Expected;
 use field::Field;
+use kernel::Kernel;
 use lab::{CLOSED_PORT, Containers, Net, Router, Wired};
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -24,6 +27,7 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use verdict::Verdict;
 use watch::{Agent, NetId};
 
 /// Scenarios that run at a time: most of their time they wait.

@@ -1,7 +1,7 @@
 //! The table that the zoo prints, and the one in `docs/drop-zoo.md`.
 
-use super::expect::{Verdict, Want};
 use super::field::Field;
+use super::verdict::{Verdict, Want};
 use super::{Animal, Sighting};
 use crate::netns::Family;
 use std::fmt::Write;

@@ -1,7 +1,8 @@
 //! Segments that an established connection does not want.
 
-use crate::zoo::expect::{Expected, Kernel};
+use crate::zoo::expect::Expected;
 use crate::zoo::field::Field;
+use crate::zoo::kernel::Kernel;
 use crate::zoo::lab::{Conversation, Watched, Wired, by};
 use crate::zoo::packet::{Segment, flag};
 use crate::zoo::sys::{self, Hook, Program};
