@@ -253,10 +253,18 @@ static __always_inline __u8 way_from_sender(struct sock *sock, const struct plac
 	return TCP_DROP_DIRECTION_TRANSMIT;
 }
 
+/* Kernels from 7.0 on name the sender's socket as the receiver's where IPv6 finds
+ * no route. What TCP merged in a receive queue came in, and has no header. */
+static __always_inline bool is_of_sender(struct sk_buff *skb, const struct socket *socket,
+					 const struct headers *headers)
+{
+	return !skb->skb_iif && headers->transport && READ(skb->sk) == socket->sock;
+}
+
 static __always_inline __u8 find_direction(struct sk_buff *skb, const struct place *place,
 					   const struct socket *socket, const struct headers *headers)
 {
-	if (socket->received)
+	if (socket->received && !is_of_sender(skb, socket, headers))
 		return TCP_DROP_DIRECTION_RECEIVE;
 	if (skb->skb_iif)
 		return way_onward(skb, place, headers);

@@ -29,13 +29,6 @@ static __always_inline void leave(struct cpu *cpu)
 	*(volatile __u32 *)&cpu->busy = 0;
 }
 
-/* A part of a merged packet that was read to its end. Queue disciplines drop
- * through the same function, what they drop has a route or a socket. */
-static __always_inline bool is_merged_part(struct sk_buff *skb, __u64 location)
-{
-	return is_list_free(location) && !skb->_skb_refdst && !READ(skb->sk);
-}
-
 /* The FIN that ends a connection in TIME_WAIT is handled and freed like a
  * refused one, in tcp_v4_rcv(): there the data begins with the TCP header. */
 static __always_inline bool is_last_fin(struct sk_buff *skb)
@@ -54,7 +47,7 @@ static __always_inline bool is_last_fin(struct sk_buff *skb)
  * socket that was closed. */
 static __always_inline bool is_ordinary_free(struct sk_buff *skb, __u64 location)
 {
-	return !skb->len || is_merged_part(skb, location) || is_last_fin(skb);
+	return !skb->len || is_part(skb, location) || is_last_fin(skb);
 }
 
 /* tcp_drop() of a segment that the socket's state machine has used: it carries

@@ -117,7 +117,7 @@ if [ "$(option twice)" != yes ]; then
   reach verifier
   verifier 2>&1 | tell VERIFIER
   # What scenarios ask for side by side: two that load a module at a time get in each other's way.
-  for module in tun veth macvlan bridge vxlan nf_tables nft_counter nft_objref; do
+  for module in tun veth macvlan bridge vxlan nf_tables nft_counter nft_objref sch_tbf; do
     modprobe $module 2> /dev/null
   done
   reach zoo
