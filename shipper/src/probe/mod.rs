@@ -360,7 +360,6 @@ fn descriptor(program: Result<&ProgramFd, ProgramError>) -> Result<OwnedFd, Prob
     program.as_fd().try_clone_to_owned().map_err(ProbeError::FileDescriptor)
 }
 
-/// Where a kernel function is; empty where the kernel does not have it or hides its addresses.
 /// Where parts of merged packets are freed: the functions that tell, as far as they do.
 fn freeing_functions(variant: Variant) -> (Range<u64>, Range<u64>) {
     let part = if variant.has_reason { function_range(PART_FREE_FUNCTION) } else { 0..0 };
@@ -371,6 +370,7 @@ fn freeing_functions(variant: Variant) -> (Range<u64>, Range<u64>) {
     (part, lists.into_iter().find(|range| !range.is_empty()).unwrap_or(0..0))
 }
 
+/// Where a kernel function is; empty where the kernel does not have it or hides its addresses.
 fn function_range(name: &str) -> Range<u64> {
     stack::function_range(name).unwrap_or_else(|error| {
         tracing::debug!(%error, "kernel symbols cannot be read");
