@@ -36,6 +36,7 @@ fn a_timer_that_interrupts_different_work_is_one_cause() {
 
     let stop = AtomicBool::new(false);
     let records = std::thread::scope(|scope| {
+        let _ends = Ends(&stop);
         for number in 0..2 * available_parallelism().map_or(1, usize::from) {
             let stop = &stop;
             scope.spawn(move || busy(number, stop));
@@ -47,30 +48,44 @@ fn a_timer_that_interrupts_different_work_is_one_cause() {
             send_syn(&pair.client, peer(host))
         };
         let sockets: Vec<_> = (1..=NEIGHBOURS).map(late).collect();
-        let of_timers = |record: &LogRecord| {
+        let failed = |record: &LogRecord| {
             record.attributes.text("tcpdrop.netns") == Some(&pair.client.inode.to_string())
-                && record.attributes.list("tcpdrop.stack.frames").contains(&"neigh_timer_handler")
+                && record.attributes.text("tcpdrop.reason") == Some("NEIGH_FAILED")
         };
         let records = wait_for("the neighbours' timers", || {
-            let records: Vec<_> = collector.records().into_iter().filter(&of_timers).collect();
+            let records: Vec<_> = collector.records().into_iter().filter(&failed).collect();
             let peers: BTreeSet<_> =
                 records.iter().filter_map(|record| record.attributes.text("destination.address")).collect();
             (peers.len() == usize::from(NEIGHBOURS)).then_some(records)
         });
-        stop.store(true, Ordering::Relaxed);
         drop(sockets);
         records
     });
     agent.terminate();
 
-    // Several agents run beside each other here, and the kernel cannot always walk a stack for each.
-    let walked = records.iter().filter(|record| !record.attributes.has("tcpdrop.stack.truncated"));
+    // Several agents run beside each other here, and the kernel cannot always walk a stack for each. A SYN sent again finds
+    // that its neighbour has failed already: that is another cause.
+    let of_timers: Vec<_> = records
+        .iter()
+        .filter(|record| !record.attributes.has("tcpdrop.stack.truncated"))
+        .filter(|record| record.attributes.list("tcpdrop.stack.frames").contains(&"neigh_timer_handler"))
+        .collect();
+    assert!(of_timers.len() >= usize::from(NEIGHBOURS / 2), "{} stacks", of_timers.len());
     let hashes: BTreeSet<_> =
-        walked.filter_map(|record| record.attributes.text("tcpdrop.stack.hash")).collect();
-    assert_eq!(hashes.len(), 1, "{records:#?}");
+        of_timers.iter().filter_map(|record| record.attributes.text("tcpdrop.stack.hash")).collect();
+    assert_eq!(hashes.len(), 1, "{of_timers:#?}");
     let whole: BTreeSet<_> =
-        records.iter().map(|record| record.attributes.list("tcpdrop.stack.frames")).collect();
+        of_timers.iter().map(|record| record.attributes.list("tcpdrop.stack.frames")).collect();
     assert!(whole.len() > 1, "nothing was interrupted that differs: {whole:#?}");
+}
+
+/// Ends the work, also when the test fails.
+struct Ends<'a>(&'a AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// Work of some kind, in the kernel and out of it.
