@@ -94,9 +94,7 @@ impl Conversation {
         self.socket.read_exact(&mut received).expect("receive");
         self.far.seq = self.far.seq.wrapping_add(u32::try_from(payload.len()).expect("a short payload"));
     }
-}
 
-impl Conversation {
     /// Does `work` while the owner of the host's socket is inside a system call that holds the socket locked.
     pub fn while_locked(&self, work: impl FnOnce()) {
         let stall = Stall::new().expect("make memory that has to be waited for");

@@ -1,7 +1,6 @@
 //! BPF programs that somebody attached, beyond XDP and clsact.
 
-use super::unseen_syn;
-use crate::netns::Family;
+use super::{no_socket, unseen_syn};
 use crate::zoo::expect::Expected;
 use crate::zoo::lab::{Watched, Wired, by};
 use crate::zoo::packet::{Segment, flag};
@@ -115,12 +114,6 @@ fn netfilter(lab: &Lab) -> Outcome {
 
 const SK_DROP: i32 = 0;
 
-fn no_socket(net: &Wired, family: Family, syn: &Segment) -> Expected {
-    Expected::new(&net.host, "NO_SOCKET", by(family, "tcp_v4_rcv", "tcp_v6_rcv"), syn)
-        .receive(&net.host, "eth0")
-        .severity("INFO")
-}
-
 /// There is a listener, and nobody finds it.
 fn lookup(lab: &Lab) -> Outcome {
     let net = lab.wired();
@@ -130,7 +123,7 @@ fn lookup(lab: &Lab) -> Outcome {
     let resets = Watched::new(&net.host, "Tcp.OutRsts");
     let syn = to_listener(&net, &listener);
     net.wire.send(&syn.packet());
-    let expected = no_socket(&net, lab.family, &syn).witness(resets.rise(1));
+    let expected = no_socket(&net, &syn).witness(resets.rise(1));
     lab.expect(&[&net.host], [expected])
 }
 
@@ -146,7 +139,7 @@ fn reuseport(lab: &Lab) -> Outcome {
     let resets = Watched::new(&net.host, "Tcp.OutRsts");
     let syn = to_listener(&net, &listener);
     net.wire.send(&syn.packet());
-    let expected = no_socket(&net, lab.family, &syn).witness(resets.rise(1));
+    let expected = no_socket(&net, &syn).witness(resets.rise(1));
     lab.expect(&[&net.host], [expected])
 }
 

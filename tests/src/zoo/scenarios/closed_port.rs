@@ -1,8 +1,8 @@
 //! Nobody listens.
 
-use crate::zoo::expect::Expected;
-use crate::zoo::lab::{Watched, Wired, by};
-use crate::zoo::packet::{Segment, flag};
+use super::no_socket;
+use crate::zoo::lab::Watched;
+use crate::zoo::packet::flag;
 use crate::zoo::{Lab, Need, Outcome, Scenario};
 
 pub(super) const SCENARIOS: &[Scenario] = &[
@@ -56,10 +56,4 @@ fn not_answered(lab: &Lab, flags: u16) -> Outcome {
     let segment = net.to_closed_port(flags);
     net.wire.send(&segment.packet());
     lab.expect(&[&net.host], [no_socket(&net, &segment)])
-}
-
-fn no_socket(net: &Wired, segment: &Segment) -> Expected {
-    Expected::new(&net.host, "NO_SOCKET", by(net.family, "tcp_v4_rcv", "tcp_v6_rcv"), segment)
-        .receive(&net.host, "eth0")
-        .severity("INFO")
 }

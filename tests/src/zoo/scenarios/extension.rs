@@ -1,5 +1,6 @@
 //! IPv6 extension headers, options of IPv4, and fragments.
 
+use super::no_socket;
 use crate::netns::Family;
 use crate::zoo::expect::Expected;
 use crate::zoo::field::Field;
@@ -37,12 +38,6 @@ fn drop_all(net: &Wired) -> Watched<'_> {
 
 fn at_ingress(net: &Wired, segment: &Segment) -> Expected {
     Expected::new(&net.host, "NETFILTER_DROP", "nft_do_chain", segment).receive(&net.host, "eth0")
-}
-
-fn no_socket(net: &Wired, segment: &Segment) -> Expected {
-    Expected::new(&net.host, "NO_SOCKET", by(net.family, "tcp_v4_rcv", "tcp_v6_rcv"), segment)
-        .receive(&net.host, "eth0")
-        .severity("INFO")
 }
 
 fn ipv4_options(lab: &Lab) -> Outcome {

@@ -1,12 +1,12 @@
 //! Handshakes that the kernel makes in its own ways.
 
-use crate::zoo::expect::Expected;
-use crate::zoo::field::Field;
-use crate::zoo::lab::{Far, Watched, Wired, by, timestamps};
+use super::listening::Listening;
+use super::no_socket;
+use crate::zoo::lab::{Far, Watched, timestamps};
 use crate::zoo::packet::{Segment, flag};
 use crate::zoo::sys;
 use crate::zoo::{Lab, Need, Outcome, Scenario};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 
 pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario::both("handshake: SYN again", syn_again),
@@ -23,84 +23,57 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario::both("MPTCP: closed port", mptcp_closed_port),
 ];
 
-struct Listening {
-    net: Wired,
-    listener: TcpListener,
-}
-
-impl Listening {
-    fn new(lab: &Lab, prepare: impl FnOnce(&socket2::Socket) + Send) -> Self {
-        let net = lab.wired();
-        let listener = net.host.listen_with(net.address(), prepare);
-        sys::cookie(&listener);
-        Self { net, listener }
-    }
-
-    fn syn(&self) -> Segment {
-        let port = self.listener.local_addr().expect("an address").port();
-        Segment::new(self.net.peer(), self.net.at(port), flag::SYN)
-    }
-
-    fn expected(&self, reason: &str, segment: &Segment) -> Expected {
-        let site = by(self.net.family, "tcp_v4_rcv", "tcp_v6_rcv");
-        Expected::new(&self.net.host, reason, site, segment)
-            .receive(&self.net.host, "eth0")
-            .socket("listener", "listen")
-            .cookie(sys::cookie(&self.listener))
-    }
-}
-
 fn syn_again(lab: &Lab) -> Outcome {
-    let here = Listening::new(lab, |_| ());
+    let here = Listening::new(lab);
     let syn = here.syn();
     here.net.begin(&syn);
     here.net.begin(&syn);
     lab.expect(
         &[&here.net.host],
-        [here.expected("NOT_SPECIFIED", &syn).inferred("duplicate").severity("INFO")],
+        [here.expected("NOT_SPECIFIED", here.at_rcv(), &syn).inferred("duplicate").severity("INFO")],
     )
 }
 
 fn another_syn(lab: &Lab) -> Outcome {
-    let here = Listening::new(lab, |_| ());
+    let here = Listening::new(lab);
     let syn = here.syn();
     here.net.begin(&syn);
     let other = Segment { seq: syn.seq + 100_000, ..syn };
     here.net.wire.send(&other.packet());
-    lab.expect(&[&here.net.host], [here.expected("TCP_OVERWINDOW", &other)])
+    lab.expect(&[&here.net.host], [here.expected("TCP_OVERWINDOW", here.at_rcv(), &other)])
 }
 
 fn no_ack_flag(lab: &Lab) -> Outcome {
-    let here = Listening::new(lab, |_| ());
+    let here = Listening::new(lab);
     let far = here.net.begin(&here.syn());
     let segment = far.segment(flag::PSH).with_payload(b"hello");
     here.net.wire.send(&segment.packet());
-    lab.expect(&[&here.net.host], [here.expected("NOT_SPECIFIED", &segment)])
+    lab.expect(&[&here.net.host], [here.expected("NOT_SPECIFIED", here.at_rcv(), &segment)])
 }
 
 fn beyond_window(lab: &Lab) -> Outcome {
-    let here = Listening::new(lab, |_| ());
+    let here = Listening::new(lab);
     let mut data = here.net.begin(&here.syn()).data(b"hello");
     data.seq = data.seq.wrapping_add(100_000_000);
     here.net.wire.send(&data.packet());
-    lab.expect(&[&here.net.host], [here.expected("TCP_OVERWINDOW", &data)])
+    lab.expect(&[&here.net.host], [here.expected("TCP_OVERWINDOW", here.at_rcv(), &data)])
 }
 
 fn wrong_echo(lab: &Lab) -> Outcome {
-    let here = Listening::new(lab, |_| ());
+    let here = Listening::new(lab);
     let syn = Segment { options: timestamps(1_000_000, 0), ..here.syn() };
     let mut far = here.net.begin(&syn);
     far.echo = far.echo.wrapping_add(1_000_000);
     let counted = Watched::new(&here.net.host, "TcpExt.TSEcrRejected");
     let ack = far.segment(flag::ACK);
     here.net.wire.send(&ack.packet());
-    let expected = here.expected("TCP_RFC7323_TSECR", &ack);
+    let expected = here.expected("TCP_RFC7323_TSECR", here.at_rcv(), &ack);
     lab.expect(&[&here.net.host], [expected.witness(counted.rise(1))])
 }
 
 fn deferred(lab: &Lab) -> Outcome {
     const TCP_DEFER_ACCEPT: i32 = 9;
-    let here = Listening::new(lab, |socket| {
+    let here = Listening::prepared(lab, |socket| {
         sys::set_number(socket, libc::IPPROTO_TCP, TCP_DEFER_ACCEPT, 30).expect("defer accept");
     });
     let far = here.net.begin(&here.syn());
@@ -110,38 +83,27 @@ fn deferred(lab: &Lab) -> Outcome {
     let rise = counted.rise(1);
     here.net.wire.send(&far.data(b"hello").packet());
     here.listener.accept().expect("accept");
-    let expected = here.expected("NOT_SPECIFIED", &ack).inferred("duplicate").severity("INFO");
+    let expected = here.expected("NOT_SPECIFIED", here.at_rcv(), &ack).inferred("duplicate").severity("INFO");
     lab.expect(&[&here.net.host], [expected.witness(rise)])
 }
 
 fn overflow_reset(lab: &Lab) -> Outcome {
-    let here = Listening::new(lab, |_| ());
-    for (name, value) in [("tcp_syncookies", "0"), ("tcp_abort_on_overflow", "1")] {
-        here.net.host.sysctl(&format!("ipv4/{name}"), value);
-    }
-    rustix::net::listen(&here.listener, 2).expect("shorten the accept queue");
-    let last_of = |far: &Far| far.segment(flag::ACK);
-    for _ in 0..2 {
-        let ack = last_of(&here.net.begin(&here.syn()));
-        here.net.wire.send(&ack.packet());
-    }
-    let [fits, overflows] = [0; 2].map(|_| last_of(&here.net.begin(&here.syn())));
-    here.net.wire.send(&fits.packet());
+    let here = Listening::new(lab);
+    here.net.host.sysctl("ipv4/tcp_abort_on_overflow", "1");
     let counted = Watched::new(&here.net.host, "TcpExt.ListenOverflows");
-    here.net.wire.send(&overflows.packet());
-    let expected = here.expected("TCP_LISTEN_OVERFLOW", &overflows).severity("ERROR");
+    let ack = here.overflow(2, "0");
+    let expected = here.expected("TCP_LISTEN_OVERFLOW", here.at_rcv(), &ack).severity("ERROR");
     lab.expect(&[&here.net.host], [expected.witness(counted.rise(1))])
 }
 
 fn wrong_cookie(lab: &Lab) -> Outcome {
-    let here = Listening::new(lab, |_| ());
+    let here = Listening::new(lab);
     here.net.host.sysctl("ipv4/tcp_syncookies", "2");
     let far = here.net.begin(&here.syn());
     let counted = Watched::new(&here.net.host, "TcpExt.SyncookiesFailed");
     let ack = Segment { ack: far.ack.wrapping_add(1000), ..far.segment(flag::ACK) };
     here.net.wire.send(&ack.packet());
-    let site = by(lab.family, "tcp_v4_do_rcv", "tcp_v6_do_rcv");
-    let expected = here.expected("TCP_FLAGS", &ack).with(Field::Site, site);
+    let expected = here.expected("TCP_FLAGS", here.at_do_rcv(), &ack);
     lab.expect(&[&here.net.host], [expected.witness(counted.rise(1))])
 }
 
@@ -168,8 +130,7 @@ fn fast_open_wrong_ack(lab: &Lab) -> Outcome {
     let ack = Segment { ack: far.ack.wrapping_add(1000), ..far.segment(flag::ACK) };
     here.net.wire.send(&ack.packet());
     let expected = here
-        .expected("TCP_ACK_UNSENT_DATA", &ack)
-        .with(Field::Site, by(lab.family, "tcp_v4_do_rcv", "tcp_v6_do_rcv"))
+        .expected("TCP_ACK_UNSENT_DATA", here.at_do_rcv(), &ack)
         .socket("full", "syn_received")
         .cookie(cookie);
     lab.expect(&[&here.net.host], [expected])
@@ -180,8 +141,7 @@ fn fast_open_syn_again(lab: &Lab) -> Outcome {
     let cookie = sys::cookie(&socket);
     here.net.begin(&syn);
     let expected = here
-        .expected("TCP_FASTOPEN", &syn)
-        .with(Field::Site, "tcp_rcv_state_process")
+        .expected("TCP_FASTOPEN", "tcp_rcv_state_process", &syn)
         .socket("full", "syn_received")
         .cookie(cookie);
     lab.expect(&[&here.net.host], [expected])
@@ -205,8 +165,5 @@ fn mptcp_closed_port(lab: &Lab) -> Outcome {
     let net = lab.wired();
     let syn = Segment { options: MP_JOIN.to_vec(), ..net.to_closed_port(flag::SYN) };
     net.wire.send(&syn.packet());
-    let site = by(lab.family, "tcp_v4_rcv", "tcp_v6_rcv");
-    let expected =
-        Expected::new(&net.host, "NO_SOCKET", site, &syn).receive(&net.host, "eth0").severity("INFO");
-    lab.expect(&[&net.host], [expected])
+    lab.expect(&[&net.host], [no_socket(&net, &syn)])
 }

@@ -28,10 +28,10 @@ fn queued(net: &Wired) -> Segment {
     segment
 }
 
-fn queue_deleted(lab: &Lab) -> Outcome {
+fn left_in_queue(lab: &Lab, take_away: impl FnOnce(&Net)) -> Outcome {
     let net = lab.wired();
     let segment = queued(&net);
-    net.host.tc("qdisc del dev eth0 root");
+    take_away(&net.host);
     let expected = Expected::new(&net.host, "NOT_SPECIFIED", "__rtnl_unlock", &segment)
         .inferred("cleanup")
         .severity("INFO")
@@ -39,15 +39,12 @@ fn queue_deleted(lab: &Lab) -> Outcome {
     lab.expect(&[&net.host], [expected])
 }
 
+fn queue_deleted(lab: &Lab) -> Outcome {
+    left_in_queue(lab, |host| host.tc("qdisc del dev eth0 root"))
+}
+
 fn interface_down(lab: &Lab) -> Outcome {
-    let net = lab.wired();
-    let segment = queued(&net);
-    net.host.ip("link set eth0 down");
-    let expected = Expected::new(&net.host, "NOT_SPECIFIED", "__rtnl_unlock", &segment)
-        .inferred("cleanup")
-        .severity("INFO")
-        .transmit(&net.host, "eth0");
-    lab.expect(&[&net.host], [expected])
+    left_in_queue(lab, |host| host.ip("link set eth0 down"))
 }
 
 fn tun_closed(lab: &Lab) -> Outcome {

@@ -1,12 +1,12 @@
 //! Sockets that listen, and their handshakes.
 
-use crate::zoo::expect::Expected;
+use super::listening::Listening;
+use super::no_socket;
 use crate::zoo::field::Field;
-use crate::zoo::lab::{Far, Watched, Wired, by};
+use crate::zoo::lab::{Watched, by};
 use crate::zoo::packet::{Segment, flag};
 use crate::zoo::sys::{self, Hook, Program};
 use crate::zoo::{Lab, Need, Outcome, Scenario};
-use std::net::TcpListener;
 use std::os::fd::AsRawFd;
 
 pub(super) const SCENARIOS: &[Scenario] = &[
@@ -27,41 +27,6 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario::both("handshake: listener closed", listener_closed),
 ];
 
-struct Listening {
-    net: Wired,
-    listener: TcpListener,
-    cookie: u64,
-}
-
-fn listening(lab: &Lab) -> Listening {
-    let net = lab.wired();
-    let listener = net.host.listen(net.address());
-    let cookie = sys::cookie(&listener);
-    Listening { net, listener, cookie }
-}
-
-impl Listening {
-    fn segment(&self, flags: u16) -> Segment {
-        let port = self.listener.local_addr().expect("an address").port();
-        Segment::new(self.net.peer(), self.net.at(port), flags)
-    }
-
-    fn expected(&self, reason: &str, site: &str, segment: &Segment) -> Expected {
-        Expected::new(&self.net.host, reason, site, segment)
-            .receive(&self.net.host, "eth0")
-            .socket("listener", "listen")
-            .cookie(self.cookie)
-    }
-
-    fn at_do_rcv(&self) -> &'static str {
-        by(self.net.family, "tcp_v4_do_rcv", "tcp_v6_do_rcv")
-    }
-
-    fn at_rcv(&self) -> &'static str {
-        by(self.net.family, "tcp_v4_rcv", "tcp_v6_rcv")
-    }
-}
-
 fn ack(lab: &Lab) -> Outcome {
     flags(lab, flag::ACK, "TCP_FLAGS", by(lab.family, "tcp_v4_do_rcv", "tcp_v6_do_rcv"))
 }
@@ -79,7 +44,7 @@ fn no_flags(lab: &Lab) -> Outcome {
 }
 
 fn flags(lab: &Lab, flags: u16, reason: &str, site: &str) -> Outcome {
-    let here = listening(lab);
+    let here = Listening::new(lab);
     let segment = here.segment(flags);
     here.net.wire.send(&segment.packet());
     let severity = if reason == "TCP_RESET" { "INFO" } else { "WARN" };
@@ -88,11 +53,11 @@ fn flags(lab: &Lab, flags: u16, reason: &str, site: &str) -> Outcome {
 }
 
 fn socket_filter(lab: &Lab) -> Outcome {
-    let here = listening(lab);
+    let here = Listening::new(lab);
     let nothing = Program::returning(0, Hook::Socket).expect("load a socket filter");
     sys::set_number(&here.listener, libc::SOL_SOCKET, libc::SO_ATTACH_BPF, nothing.descriptor.as_raw_fd())
         .expect("attach a socket filter");
-    let syn = here.segment(flag::SYN);
+    let syn = here.syn();
     here.net.wire.send(&syn.packet());
     let expected = here.expected("SOCKET_FILTER", here.at_rcv(), &syn);
     lab.expect(&[&here.net.host], [expected])
@@ -101,11 +66,11 @@ fn socket_filter(lab: &Lab) -> Outcome {
 fn minimum_ttl(lab: &Lab) -> Outcome {
     const IP_MINTTL: i32 = 21;
     const IPV6_MINHOPCOUNT: i32 = 73;
-    let here = listening(lab);
+    let here = Listening::new(lab);
     let dropped = Watched::new(&here.net.host, "TcpExt.TCPMinTTLDrop");
     let (level, name) = by(lab.family, (libc::IPPROTO_IP, IP_MINTTL), (libc::IPPROTO_IPV6, IPV6_MINHOPCOUNT));
     sys::set_number(&here.listener, level, name, 200).expect("set the minimum TTL");
-    let syn = here.segment(flag::SYN);
+    let syn = here.syn();
     here.net.wire.send(&syn.packet());
     let expected = here.expected("TCP_MINTTL", here.at_rcv(), &syn).witness(dropped.rise(1));
     lab.expect(&[&here.net.host], [expected])
@@ -123,63 +88,47 @@ fn md5_option() -> Vec<u8> {
 }
 
 fn md5_missing(lab: &Lab) -> Outcome {
-    let here = listening(lab);
+    let here = Listening::new(lab);
     sign(&here);
     let counted = Watched::new(&here.net.host, "TcpExt.TCPMD5NotFound");
-    let syn = here.segment(flag::SYN);
+    let syn = here.syn();
     here.net.wire.send(&syn.packet());
     let expected = here.expected("TCP_MD5NOTFOUND", here.at_rcv(), &syn).witness(counted.rise(1));
     lab.expect(&[&here.net.host], [expected])
 }
 
 fn md5_unexpected(lab: &Lab) -> Outcome {
-    let here = listening(lab);
+    let here = Listening::new(lab);
     let counted = Watched::new(&here.net.host, "TcpExt.TCPMD5Unexpected");
-    let syn = Segment { options: md5_option(), ..here.segment(flag::SYN) };
+    let syn = Segment { options: md5_option(), ..here.syn() };
     here.net.wire.send(&syn.packet());
     let expected = here.expected("TCP_MD5UNEXPECTED", here.at_rcv(), &syn).witness(counted.rise(1));
     lab.expect(&[&here.net.host], [expected])
 }
 
 fn md5_wrong(lab: &Lab) -> Outcome {
-    let here = listening(lab);
+    let here = Listening::new(lab);
     sign(&here);
     let counted = Watched::new(&here.net.host, "TcpExt.TCPMD5Failure");
-    let syn = Segment { options: md5_option(), ..here.segment(flag::SYN) };
+    let syn = Segment { options: md5_option(), ..here.syn() };
     here.net.wire.send(&syn.packet());
     let expected = here.expected("TCP_MD5FAILURE", here.at_rcv(), &syn).witness(counted.rise(1));
     lab.expect(&[&here.net.host], [expected])
 }
 
-/// The last segments of handshakes with a listener that holds `backlog` and one connections: the last one finds its
-/// accept queue full. All handshakes begin before that.
-fn overflow(here: &Listening, backlog: i32, cookies: &str) -> Segment {
-    here.net.host.sysctl("ipv4/tcp_syncookies", cookies);
-    rustix::net::listen(&here.listener, backlog).expect("shorten the accept queue");
-    let last_of = |far: &Far| far.segment(flag::ACK);
-    for _ in 0..backlog {
-        let ack = last_of(&here.net.begin(&here.segment(flag::SYN)));
-        here.net.wire.send(&ack.packet());
-    }
-    let [fits, overflows] = [0; 2].map(|_| last_of(&here.net.begin(&here.segment(flag::SYN))));
-    here.net.wire.send(&fits.packet());
-    here.net.wire.send(&overflows.packet());
-    overflows
-}
-
 /// Without cookies, half-open connections are bounded by the backlog too.
 fn accept_queue(lab: &Lab) -> Outcome {
-    let here = listening(lab);
+    let here = Listening::new(lab);
     let overflows = Watched::new(&here.net.host, "TcpExt.ListenOverflows");
-    let ack = overflow(&here, 2, "0");
+    let ack = here.overflow(2, "0");
     let expected = here.expected("TCP_LISTEN_OVERFLOW", here.at_rcv(), &ack).severity("ERROR");
     lab.expect(&[&here.net.host], [expected.witness(overflows.rise(1))])
 }
 
 fn accept_queue_with_cookies(lab: &Lab) -> Outcome {
-    let here = listening(lab);
+    let here = Listening::new(lab);
     let overflows = Watched::new(&here.net.host, "TcpExt.ListenOverflows");
-    let ack = overflow(&here, 0, "2");
+    let ack = here.overflow(0, "2");
     let site = by(lab.family, "cookie_v4_check", "cookie_v6_check");
     // The kernel says that there is no socket; but there is, and its queue is full.
     let expected = here.expected("NO_SOCKET", site, &ack).corrected("queue_full").severity("ERROR");
@@ -187,8 +136,8 @@ fn accept_queue_with_cookies(lab: &Lab) -> Outcome {
 }
 
 fn handshake_wrong_ack(lab: &Lab) -> Outcome {
-    let here = listening(lab);
-    let mut ack = here.net.begin(&here.segment(flag::SYN)).segment(flag::ACK);
+    let here = Listening::new(lab);
+    let mut ack = here.net.begin(&here.syn()).segment(flag::ACK);
     ack.ack = ack.ack.wrapping_add(1000);
     here.net.wire.send(&ack.packet());
     let expected = here.expected("TCP_FLAGS", here.at_do_rcv(), &ack);
@@ -196,8 +145,8 @@ fn handshake_wrong_ack(lab: &Lab) -> Outcome {
 }
 
 fn handshake_reset_beyond_window(lab: &Lab) -> Outcome {
-    let here = listening(lab);
-    let mut reset = here.net.begin(&here.segment(flag::SYN)).segment(flag::RST);
+    let here = Listening::new(lab);
+    let mut reset = here.net.begin(&here.syn()).segment(flag::RST);
     reset.seq = reset.seq.wrapping_add(100_000_000);
     here.net.wire.send(&reset.packet());
     let expected = here.expected("TCP_OVERWINDOW", here.at_rcv(), &reset);
@@ -205,8 +154,8 @@ fn handshake_reset_beyond_window(lab: &Lab) -> Outcome {
 }
 
 fn handshake_paws(lab: &Lab) -> Outcome {
-    let here = listening(lab);
-    let syn = Segment { options: crate::zoo::lab::timestamps(1_000_000, 0), ..here.segment(flag::SYN) };
+    let here = Listening::new(lab);
+    let syn = Segment { options: crate::zoo::lab::timestamps(1_000_000, 0), ..here.syn() };
     let mut far = here.net.begin(&syn);
     far.clock = Some(900_000);
     let ack = far.segment(flag::ACK);
@@ -217,17 +166,13 @@ fn handshake_paws(lab: &Lab) -> Outcome {
 
 /// Its half-open connections are gone with it.
 fn listener_closed(lab: &Lab) -> Outcome {
-    let Listening { net, listener, .. } = listening(lab);
-    let port = listener.local_addr().expect("an address").port();
-    let far = net.begin(&Segment::new(net.peer(), net.at(port), flag::SYN));
+    let here = Listening::new(lab);
+    let far = here.net.begin(&here.syn());
+    let Listening { net, listener } = here;
     drop(listener);
     let resets = Watched::new(&net.host, "Tcp.OutRsts");
     let ack = far.segment(flag::ACK);
     net.wire.send(&ack.packet());
-    let expected = Expected::new(&net.host, "NO_SOCKET", by(lab.family, "tcp_v4_rcv", "tcp_v6_rcv"), &ack)
-        .receive(&net.host, "eth0")
-        .severity("INFO")
-        .without(&[Field::Socket])
-        .witness(resets.rise(1));
+    let expected = no_socket(&net, &ack).without(&[Field::Socket]).witness(resets.rise(1));
     lab.expect(&[&net.host], [expected])
 }

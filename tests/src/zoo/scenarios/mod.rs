@@ -13,6 +13,7 @@ mod handshake;
 mod headers;
 mod leftover;
 mod listener;
+mod listening;
 mod memory;
 mod netfilter;
 mod obstacle;
@@ -24,6 +25,8 @@ mod tunnel;
 use super::Scenario;
 use super::expect::Expected;
 use super::field::Field;
+use super::lab::{Wired, by};
+use super::packet::Segment;
 use super::sys;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
@@ -36,6 +39,13 @@ fn unseen_syn(expected: Expected, socket: &OwnedFd, peer: SocketAddr) -> Expecte
         .with(Field::Ack, "0")
         .size(if peer.is_ipv4() { 60 } else { 80 })
         .unchecked(&[Field::Seq, Field::Window])
+}
+
+/// Of `segment`, which came in and found no socket.
+fn no_socket(net: &Wired, segment: &Segment) -> Expected {
+    Expected::new(&net.host, "NO_SOCKET", by(net.family, "tcp_v4_rcv", "tcp_v6_rcv"), segment)
+        .receive(&net.host, "eth0")
+        .severity("INFO")
 }
 
 /// All of them, in the order of the table.
