@@ -35,6 +35,8 @@ static __always_inline bool is_tcp_drop(struct sk_buff *skb, struct sock *rx_sk,
 	struct socket *socket = &drop->socket;
 
 	find_headers(skb, headers);
+	if (!headers->version)
+		find_lone_tcp_header(skb, headers);
 	drop->is_tcp = headers->version && headers->protocol == IPPROTO_TCP;
 	drop->located = false;
 	socket->sock = NULL;
@@ -45,7 +47,7 @@ static __always_inline bool is_tcp_drop(struct sk_buff *skb, struct sock *rx_sk,
 	 * fields without the check, some take the check out. */
 	*(volatile __u64 *)&drop->rx_sk = (__u64)rx_sk;
 	if (*(volatile __u64 *)&drop->rx_sk && rx_sk)
-		read_receiver(rx_sk, socket);
+		read_receiver(skb, rx_sk, headers, socket);
 
 	if (!drop->is_tcp) {
 		ask_sender(skb, socket);
@@ -56,8 +58,6 @@ static __always_inline bool is_tcp_drop(struct sk_buff *skb, struct sock *rx_sk,
 		/* A socket's error queue holds what ICMP said. */
 		if (headers->protocol == IPPROTO_ICMP || headers->protocol == IPPROTO_ICMPV6)
 			return false;
-		if (!headers->version)
-			find_lone_tcp_header(skb, headers);
 		/* Nor a packet: a note to a socket, such as that zero-copy data was sent. */
 		if (!headers->version && !headers->transport && !skb->len)
 			return false;

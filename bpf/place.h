@@ -80,9 +80,17 @@ static __always_inline void read_socket(struct sock *sock, struct socket *socket
 		socket->sock = sock;
 }
 
+/* Kernels from 7.0 on name the sender's socket as the receiver's where IPv6 finds
+ * no route. What TCP merged in a receive queue came in, and has no header. */
+static __always_inline bool is_of_sender(struct sk_buff *skb, const struct sock *sock, const struct headers *headers)
+{
+	return !skb->skb_iif && headers->transport && READ(skb->sk) == sock;
+}
+
 /* The same of the socket that was to receive the packet: an argument of the
  * program that is not NULL, so that its fields need no helper. */
-static __always_inline void read_receiver(struct sock *sock, struct socket *socket)
+static __always_inline void read_receiver(struct sk_buff *skb, struct sock *sock, const struct headers *headers,
+					  struct socket *socket)
 {
 	socket->family = sock->__sk_common.skc_family;
 	if (socket->family != AF_INET && socket->family != AF_INET6)
@@ -97,7 +105,7 @@ static __always_inline void read_receiver(struct sock *sock, struct socket *sock
 		return;
 	socket->net = net;
 	socket->sock = sock;
-	socket->received = true;
+	socket->received = !is_of_sender(skb, sock, headers);
 	socket->asked = true;
 }
 
@@ -253,18 +261,10 @@ static __always_inline __u8 way_from_sender(struct sock *sock, const struct plac
 	return TCP_DROP_DIRECTION_TRANSMIT;
 }
 
-/* Kernels from 7.0 on name the sender's socket as the receiver's where IPv6 finds
- * no route. What TCP merged in a receive queue came in, and has no header. */
-static __always_inline bool is_of_sender(struct sk_buff *skb, const struct socket *socket,
-					 const struct headers *headers)
-{
-	return !skb->skb_iif && headers->transport && READ(skb->sk) == socket->sock;
-}
-
 static __always_inline __u8 find_direction(struct sk_buff *skb, const struct place *place,
 					   const struct socket *socket, const struct headers *headers)
 {
-	if (socket->received && !is_of_sender(skb, socket, headers))
+	if (socket->received)
 		return TCP_DROP_DIRECTION_RECEIVE;
 	if (skb->skb_iif)
 		return way_onward(skb, place, headers);
