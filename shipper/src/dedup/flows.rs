@@ -75,6 +75,7 @@ pub(super) struct FlowEntry {
     untold: Option<Stretch>,
     window: Option<Stretch>,
     deferred_until: Option<BootTime>,
+    last: BootTime,
     /// Had a drop in this window.
     busy: bool,
 }
@@ -82,6 +83,7 @@ pub(super) struct FlowEntry {
 impl FlowEntry {
     fn add<F: FnOnce() -> Arc<PacketDrop>>(&mut self, drop: &Sighting, sample: &Sample<F>) {
         self.busy = true;
+        self.last = self.last.max(drop.time);
         Stretch::count(&mut self.untold, drop, sample);
         Stretch::count(&mut self.window, drop, sample);
     }
@@ -99,10 +101,9 @@ impl FlowEntry {
         self.deferred_until = Some(time);
     }
 
-    /// Whether it may give way at `now`.
-    fn is_idle(&self, now: BootTime) -> bool {
-        self.deferred_until.is_none()
-            && self.window.as_ref().is_none_or(|window| now.since(window.interval.last) >= IDLE)
+    /// From when on it may give way, if it is not deferred.
+    fn idle_from(&self) -> BootTime {
+        self.last.after(IDLE)
     }
 
     /// A summary of what is untold, if anything is.
@@ -204,12 +205,10 @@ impl FlowTable {
         if now < self.none_idle_before {
             return None;
         }
-        let ends =
-            self.entries.values().filter_map(|entry| Some(entry.window.as_ref()?.interval.last.after(IDLE)));
-        self.none_idle_before = ends.min().unwrap_or(now);
-        let idle = self.entries.iter().filter(|(_, entry)| self.capacity > 1 && entry.is_idle(now));
-        let last = |entry: &FlowEntry| entry.window.as_ref().map(|window| window.interval.last);
-        idle.min_by_key(|(_, entry)| (entry.untold.is_some(), last(entry))).map(|(key, _)| *key)
+        self.none_idle_before = self.entries.values().map(FlowEntry::idle_from).min().unwrap_or(now);
+        let may_go = |entry: &FlowEntry| entry.deferred_until.is_none() && entry.idle_from() <= now;
+        let idle = self.entries.iter().filter(|(_, entry)| self.capacity > 1 && may_go(entry));
+        idle.min_by_key(|(_, entry)| (entry.untold.is_some(), entry.last)).map(|(key, _)| *key)
     }
 
     /// Whether a first sighting of `port` may be held back for a moment only: a storm's are too many to be told so soon.
@@ -252,7 +251,6 @@ impl FlowTable {
 
     /// The window's flows, oldest first; `None` if it had no drops.
     pub(super) fn close_window(&mut self, ids: SpanIds) -> Option<GroupWindow> {
-        self.none_idle_before = BootTime::default();
         let mut flows: Vec<_> =
             self.entries.values_mut().filter_map(|entry| entry.close_window(false)).collect();
         flows.sort_unstable_by_key(|flow| flow.interval.first);

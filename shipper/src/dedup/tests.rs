@@ -188,6 +188,29 @@ fn after_a_scan_a_new_flow_is_told_although_the_table_is_full() {
 }
 
 #[test]
+fn a_full_table_of_idle_flows_has_room_for_as_many_after_the_window() {
+    let mut dedup = dedup(4, 8);
+    for second in 1..=4 {
+        assert!(dedup.see(second, 4000 + second as u16, 80).is_some());
+    }
+    dedup.release_at(11);
+    for source in 1..=4 {
+        assert!(dedup.see(12, source, 80).is_some(), "flow {source}");
+    }
+    assert!(dedup.see(12, 5, 80).is_none(), "none is idle now");
+}
+
+#[test]
+fn a_flow_that_goes_on_keeps_its_place_over_the_end_of_a_window() {
+    let mut dedup = dedup(2, 8);
+    dedup.see(1, 4000, 80);
+    dedup.see(11, 4001, 80);
+    dedup.release_at(11);
+    assert!(dedup.see(11, 1, 80).is_some(), "in place of the idle one");
+    assert!(dedup.see(11, 2, 80).is_none(), "none is idle");
+}
+
+#[test]
 fn the_group_that_was_quiet_longest_makes_room_and_leaves_first() {
     let mut dedup = dedup(32, 2);
     let observe = |dedup: &mut Dedup, stack| {
