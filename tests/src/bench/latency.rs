@@ -3,7 +3,7 @@
 use super::spread::quantile;
 use super::subject::AgentRun;
 use super::workload::Workload;
-use crate::blaster::{Flows, Sender, Storm, blast};
+use crate::blaster::{Flows, Storm, blast};
 use crate::netns::Namespace;
 use crate::receiver::Arrival;
 use crate::wait::poll;
@@ -15,7 +15,7 @@ use std::time::Duration;
 const PORT: u16 = 10;
 /// Drops a second that are watched, each of another flow.
 const PER_SECOND: u64 = 5;
-/// The smallest batch window, and no limit that would hold the watched drops back: what they do is not measured here.
+/// The smallest batch window, and no limit that would hold the watched drops back: the shortest way.
 const SETTINGS: [&str; 3] =
     ["export.batch_interval=1ms", "limit.per_stack_per_second=1000", "limit.global_per_second=10000"];
 
@@ -41,24 +41,27 @@ pub struct Latencies {
     pub settings: Vec<&'static str>,
     /// Only the watched drops.
     pub quiet: Latency,
-    /// A storm of one flow besides, on another core if there is one.
+    /// A storm of one flow besides, on the same CPU.
     pub storm: Latency,
+    /// That storm, and an agent as it comes.
+    pub storm_with_defaults: Latency,
 }
 
 /// Measures `drops` drops each.
 pub fn measure(namespace: &Namespace, drops: u64) -> Latencies {
     Latencies {
         settings: SETTINGS.to_vec(),
-        quiet: watch(namespace, drops, None),
-        storm: watch(namespace, drops, Some(Workload::default())),
+        quiet: watch(namespace, drops, &SETTINGS, false),
+        storm: watch(namespace, drops, &SETTINGS, true),
+        storm_with_defaults: watch(namespace, drops, &[], true),
     }
 }
 
-fn watch(namespace: &Namespace, drops: u64, beside: Option<Workload>) -> Latency {
-    let run = AgentRun::start(&SETTINGS);
+fn watch(namespace: &Namespace, drops: u64, settings: &[&str], in_storm: bool) -> Latency {
+    let run = AgentRun::start(settings);
     let duration = Duration::from_secs_f64(drops as f64 / PER_SECOND as f64);
+    let storm = Workload::default().storm(namespace, duration);
     let watched = Storm {
-        senders: vec![Sender { cpu: None, namespace: Some(namespace) }],
         flows: Flows::to_port(PORT, u32::try_from(drops).unwrap_or(u32::MAX)),
         packets: drops,
         at_most: duration * 2,
@@ -66,9 +69,8 @@ fn watch(namespace: &Namespace, drops: u64, beside: Option<Workload>) -> Latency
         ..Workload::default().storm(namespace, duration)
     };
     std::thread::scope(|scope| {
-        if let Some(workload) = beside {
-            let storm = workload.storm(namespace, duration);
-            scope.spawn(move || blast(&storm));
+        if in_storm {
+            scope.spawn(|| blast(&storm));
         }
         blast(&watched);
     });

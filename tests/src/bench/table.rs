@@ -130,7 +130,8 @@ impl Display for Latencies {
         )?;
         writeln!(out, "| quiet | {} |", self.quiet)?;
         writeln!(out, "| in a storm | {} |", self.storm)?;
-        write!(out, "\nwith {}", self.settings.join(", "))
+        writeln!(out, "| in a storm, default settings | {} |", self.storm_with_defaults)?;
+        write!(out, "\nThe first two with {}.", self.settings.join(", "))
     }
 }
 

@@ -61,6 +61,8 @@ fn a_storm_is_told_to_the_last_drop_and_watched_flows_have_their_records() {
     for storm in &report.storms {
         assert!(storm.exact && storm.seen >= storm.drops && storm.drops > 0, "{storm:?}");
     }
-    let quiet = report.latency.expect("what was asked for").quiet;
-    assert_eq!((quiet.drops, quiet.with_record), (5, 5));
+    let latencies = report.latency.expect("what was asked for");
+    for latency in [latencies.quiet, latencies.storm, latencies.storm_with_defaults] {
+        assert_eq!((latency.drops, latency.with_record), (5, 5));
+    }
 }
