@@ -15,6 +15,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 const FLOWS: u64 = 1000;
+/// From one flow to the next: within the budget of a site on one CPU, so that each drop is described.
+const PACE: Duration = Duration::from_millis(8);
 /// What a start leaves to be done, such as the first connection, is not idling.
 const SETTLE: Duration = Duration::from_secs(3);
 
@@ -131,6 +133,7 @@ fn see_flows(agent: &agent::Agent, flows: u64) {
     let closed = closed_port();
     for _ in 0..flows {
         connect_refused(closed);
+        std::thread::sleep(PACE);
     }
     wait_for("the drops to be delivered", || (delivered() >= before + flows).then_some(()));
 }
