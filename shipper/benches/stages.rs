@@ -20,7 +20,7 @@ use tcpdrop_otel::pipeline::Intake;
 use tcpdrop_otel::recording::Reader;
 use tcpdrop_otel::recording::format::{Bytes, Line};
 use tcpdrop_otel::recording::reader::Item;
-use tcpdrop_otel::stack::{self, Boundaries, Cut};
+use tcpdrop_otel::stack::{self, Boundaries, Cut, KernelFunctions};
 use tcpdrop_otel::wire::{self, TcpDropEvent};
 
 const NOW: BootTime = BootTime(1 << 40);
@@ -152,7 +152,7 @@ impl Case {
 
 /// Those of this kernel, for the size of the tables, and of the recorded stack.
 fn boundaries(symbols: &HashMap<u64, Symbol>) -> Boundaries {
-    let mut boundaries = Boundaries::from_kernel().unwrap_or_default();
+    let mut boundaries = KernelFunctions::of_kernel(&[]).unwrap_or_default().boundaries;
     for (&address, symbol) in symbols {
         if stack::is_tracing(&symbol.name) {
             boundaries.add(address, Cut::Tracing);

@@ -14,7 +14,7 @@ use crate::recording::format::{Clock, Header};
 use crate::recording::reader::Reader;
 use crate::recording::replay::replay;
 use crate::silent::netstat::Reading;
-use crate::stack::{Boundaries, group_hash};
+use crate::stack::{KernelFunctions, group_hash};
 use crate::wire::{STACK_DEPTH, decode};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use std::str::from_utf8;
@@ -175,7 +175,7 @@ pub fn filter(data: &[u8]) {
 /// `/proc/kallsyms`: eight bytes of an address, then the text.
 pub fn kallsyms(data: &[u8]) {
     let Some((address, text)) = data.split_first_chunk() else { return };
-    let Ok(boundaries) = Boundaries::read(text) else { return };
+    let Ok(KernelFunctions { boundaries, .. }) = KernelFunctions::read(text, &["kfree_skb"]) else { return };
     let address = u64::from_le_bytes(*address);
     let stack = [address, 1, u64::MAX, address.wrapping_add(1)];
     assert!(

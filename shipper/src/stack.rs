@@ -53,31 +53,6 @@ pub struct Boundaries {
 }
 
 impl Boundaries {
-    /// Reads them from `/proc/kallsyms`. Empty where the kernel hides its addresses; then stacks are not cut.
-    ///
-    /// # Errors
-    /// When the file cannot be read.
-    pub fn from_kernel() -> io::Result<Self> {
-        Self::read(kallsyms()?)
-    }
-
-    /// Symbols may come in any order; each ends where the next one begins.
-    pub(crate) fn read(kallsyms: impl BufRead) -> io::Result<Self> {
-        let mut starts = Vec::new();
-        let mut tracing = Vec::new();
-        let mut interrupt_entries = Vec::new();
-        for_each_symbol(kallsyms, |address, name| {
-            starts.push(address);
-            if is_tracing(name) {
-                tracing.push(address);
-            } else if is_interrupt_entry(name) {
-                interrupt_entries.push(address);
-            }
-        })?;
-        starts.sort_unstable();
-        Ok(Self { tracing: ranges(tracing, &starts), interrupt_entries: ranges(interrupt_entries, &starts) })
-    }
-
     /// Some kernel function's address, if addresses are known.
     pub fn any_address(&self) -> Option<u64> {
         self.interrupt_entries.first().map(|range| range.start)
@@ -146,25 +121,54 @@ pub fn shipped_hash<'a>(symbols: impl Iterator<Item = Option<&'a str>>) -> Optio
     (!text.is_empty()).then(|| XxHash3_64::oneshot(text.as_bytes()))
 }
 
-/// Where the kernel has the function `name`; empty if it has none, or hides its addresses.
-///
-/// # Errors
-/// When `/proc/kallsyms` cannot be read.
-pub fn function_range(name: &str) -> io::Result<Range<u64>> {
-    let mut starts = Vec::new();
-    let mut found = Vec::new();
-    for_each_symbol(kallsyms()?, |address, symbol| {
-        starts.push(address);
-        if symbol == name {
-            found.push(address);
-        }
-    })?;
-    starts.sort_unstable();
-    Ok(ranges(found, &starts).first().cloned().unwrap_or(0..0))
+/// Where functions of the running kernel are, from one look at its symbols: there are some 200,000.
+#[derive(Clone, Debug, Default)]
+pub struct KernelFunctions {
+    /// Of stacks.
+    pub boundaries: Boundaries,
+    asked_for: Vec<(&'static str, Range<u64>)>,
 }
 
-fn kallsyms() -> io::Result<impl BufRead> {
-    Ok(io::BufReader::new(std::fs::File::open("/proc/kallsyms")?))
+impl KernelFunctions {
+    /// Reads `/proc/kallsyms`, and remembers where the functions `names` are.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn of_kernel(names: &[&'static str]) -> io::Result<Self> {
+        Self::read(io::BufReader::new(std::fs::File::open("/proc/kallsyms")?), names)
+    }
+
+    /// From text as that of `/proc/kallsyms`. Symbols may come in any order; each ends where the next one begins. Where the
+    /// kernel hides its addresses nothing is found, and stacks are not cut.
+    pub(crate) fn read(kallsyms: impl BufRead, names: &[&'static str]) -> io::Result<Self> {
+        let mut starts = Vec::new();
+        let mut tracing = Vec::new();
+        let mut interrupt_entries = Vec::new();
+        let mut found = Vec::new();
+        for_each_symbol(kallsyms, |address, symbol| {
+            starts.push(address);
+            if is_tracing(symbol) {
+                tracing.push(address);
+            } else if is_interrupt_entry(symbol) {
+                interrupt_entries.push(address);
+            }
+            found.extend(names.iter().find(|&&name| name == symbol).map(|&name| (name, address)));
+        })?;
+        starts.sort_unstable();
+        let range = |(name, start)| Some((name, ranges(vec![start], &starts).first()?.clone()));
+        Ok(Self {
+            boundaries: Boundaries {
+                tracing: ranges(tracing, &starts),
+                interrupt_entries: ranges(interrupt_entries, &starts),
+            },
+            asked_for: found.into_iter().filter_map(range).collect(),
+        })
+    }
+
+    /// Where the function `name` is, if it was asked for; empty if the kernel has none, or hides its addresses.
+    pub fn range_of(&self, name: &str) -> Range<u64> {
+        self.asked_for.iter().find(|(asked, _)| *asked == name).map_or(0..0, |(_, range)| range.clone())
+    }
 }
 
 fn for_each_symbol(mut kallsyms: impl BufRead, mut visit: impl FnMut(u64, &str)) -> io::Result<()> {
@@ -216,7 +220,7 @@ ffff0800 t last\t[module]
     const SOFTIRQ: u64 = 0xffff_05ff;
 
     fn boundaries() -> Boundaries {
-        Boundaries::read(KALLSYMS.as_bytes()).unwrap()
+        KernelFunctions::read(KALLSYMS.as_bytes(), &[]).unwrap().boundaries
     }
 
     #[test]
@@ -261,9 +265,19 @@ ffff0800 t last\t[module]
     }
 
     #[test]
+    fn functions_that_were_asked_for_are_known() {
+        let functions =
+            KernelFunctions::read(KALLSYMS.as_bytes(), &["ip_rcv", "sk_skb_reason_drop"]).unwrap();
+        assert_eq!(functions.range_of("ip_rcv"), 0xffff_0300..0xffff_0500);
+        assert_eq!(functions.range_of("sk_skb_reason_drop"), 0xffff_0200..0xffff_0300);
+        assert_eq!(functions.range_of("tcp_v4_rcv"), 0..0, "not asked for");
+        assert_eq!(functions.boundaries, boundaries());
+    }
+
+    #[test]
     fn hidden_addresses_leave_stacks_whole() {
         let hidden = "0000000000000000 T sk_skb_reason_drop\n0000000000000000 t handle_softirqs\n";
-        let boundaries = Boundaries::read(hidden.as_bytes()).unwrap();
+        let boundaries = KernelFunctions::read(hidden.as_bytes(), &[]).unwrap().boundaries;
         assert_eq!(boundaries, Boundaries::default());
         assert_eq!(boundaries.cause(&[1, 2, 3], 9), [1, 2, 3]);
     }
@@ -280,7 +294,7 @@ ffff0800 t last\t[module]
 
     #[test]
     fn the_running_kernel_has_boundaries_where_it_shows_addresses() {
-        let boundaries = Boundaries::from_kernel().unwrap();
+        let boundaries = KernelFunctions::of_kernel(&[]).unwrap().boundaries;
         let shown = !std::fs::read_to_string("/proc/kallsyms").unwrap().starts_with("0000000000000000");
         assert_eq!(shown, !boundaries.interrupt_entries.is_empty());
     }

@@ -23,7 +23,6 @@ use tcpdrop_otel::enrich::symbols::KernelSymbols;
 use tcpdrop_otel::probe::Probe;
 use tcpdrop_otel::reasons::names::ReasonNames;
 use tcpdrop_otel::recording::{Clock, Header, Known, Recorder};
-use tcpdrop_otel::stack::Boundaries;
 use tcpdrop_otel::wire;
 
 fn path() -> PathBuf {
@@ -68,7 +67,7 @@ fn record_here() -> Vec<u8> {
     };
     let reasons: ReasonNames = probe.reason_names().clone();
     let symbols = KernelSymbols::default();
-    let boundaries = Boundaries::from_kernel().unwrap();
+    let boundaries = probe.boundaries().clone();
     let header = Header::new(
         tcpdrop_otel::cli::kernel_release(),
         tcpdrop_otel::cli::observed_resource(),

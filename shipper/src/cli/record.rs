@@ -76,7 +76,7 @@ pub async fn run(config: Config, args: RecordArgs) -> Result<(), RecordError> {
     // After the probe: its rights are what is missing most often, and then no empty file is left behind.
     let file = create(&args.output, args.force)?;
     let reasons: ReasonNames = probe.reason_names().clone();
-    let host = Host::new(&config.enrich, reasons.clone());
+    let host = Host::new(&config.enrich, reasons.clone(), probe.boundaries().clone());
     let symbols = KernelSymbols::default();
     let boundaries = host.boundaries();
     let known = Known { reasons: &reasons, symbols: &symbols, boundaries: &boundaries };

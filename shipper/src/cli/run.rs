@@ -165,7 +165,7 @@ impl Shared {
             ledger,
             silent: Arc::default(),
             pulse: Pulse::default(),
-            host: Host::new(&config.enrich, probe.reason_names().clone()),
+            host: Host::new(&config.enrich, probe.reason_names().clone(), probe.boundaries().clone()),
         }
     }
 }

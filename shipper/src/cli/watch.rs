@@ -59,7 +59,7 @@ pub async fn run(
     }
     let is_filtered = config.filter != Filter::default();
     let live = Live::fixed(&config);
-    let host = Host::new(&config.enrich, probe.reason_names().clone());
+    let host = Host::new(&config.enrich, probe.reason_names().clone(), probe.boundaries().clone());
     let intake = Intake::new(&config, Arc::default(), host.boundaries(), StdRng::from_os_rng());
     let make_reporting = move || {
         let out = anstream::stdout();

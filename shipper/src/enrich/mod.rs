@@ -44,15 +44,9 @@ pub struct Host {
 }
 
 impl Host {
-    /// Reads where stacks are cut. Without `/proc/kallsyms` they are not.
-    pub fn new(settings: &model::Enrich, reasons: ReasonNames) -> Self {
-        let boundaries = Boundaries::from_kernel().unwrap_or_default();
-        Self {
-            reasons,
-            boundaries: Arc::new(boundaries),
-            symbols: settings.symbols,
-            site_names: SiteNames::default(),
-        }
+    /// With what the probe read of the kernel.
+    pub fn new(settings: &model::Enrich, reasons: ReasonNames, boundaries: Arc<Boundaries>) -> Self {
+        Self { reasons, boundaries, symbols: settings.symbols, site_names: SiteNames::default() }
     }
 
     /// Where stacks are cut.

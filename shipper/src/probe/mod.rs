@@ -30,7 +30,7 @@ use crate::config::model;
 use crate::filter::{Filter, FilterReport};
 use crate::reasons::names::ReasonNames;
 use crate::silent::SilentSource;
-use crate::stack;
+use crate::stack::{Boundaries, KernelFunctions};
 use aya::maps::{MapData, RingBuf};
 use aya::programs::{
     BtfTracePoint, FEntry, ProgramError, ProgramFd, fentry::FEntryLinkId, tp_btf::BtfTracePointLinkId,
@@ -60,8 +60,9 @@ const DROP_FUNCTION: &str = "tcp_drop";
 const DROP_FUNCTION_PROGRAM: &str = "tcp_drop_entry";
 /// Frees a merged packet's parts with it, whatever became of it: the location of their events from Linux 6.3 on.
 const PART_FREE_FUNCTION: &str = "skb_release_data";
-/// Free lists of packets, and of such parts before that: with a reason from Linux 6.0 on.
-const LIST_FREE_FUNCTIONS: [&str; 2] = ["kfree_skb_list_reason", "kfree_skb_list"];
+/// Frees lists of packets, and of such parts before that: the first from Linux 6.0 on, the other before.
+const LIST_FREE_FUNCTION: &str = "kfree_skb_list_reason";
+const OLD_LIST_FREE_FUNCTION: &str = "kfree_skb_list";
 
 /// Name of the program for kernels whose tracepoint has `parameters`, `__data` included.
 pub fn program_for(parameters: usize) -> Option<&'static str> {
@@ -81,6 +82,7 @@ pub struct Probe {
     filters: Filters,
     admission: Admission,
     reason_names: ReasonNames,
+    boundaries: Arc<Boundaries>,
     silent: Silent,
 }
 
@@ -109,7 +111,9 @@ impl Probe {
 
         let aya_btf = aya::Btf::from_sys_fs().map_err(|error| ProbeError::of_load(error.into(), settings))?;
         let agent_netns = current_netns().map_err(ProbeError::Namespace)?;
-        let plan = Plan { settings, status, variant, agent_netns, btf: &aya_btf };
+        let functions = kernel_functions();
+        let (part_free, list_free) = freeing_functions(&functions, variant);
+        let plan = Plan { settings, status, variant, agent_netns, part_free, list_free, btf: &aya_btf };
         let mut ebpf = plan.load(cast)?;
         let mut programs = vec![descriptor(program(&mut ebpf, variant)?.fd())?];
         let mut capabilities = variant.capabilities();
@@ -139,6 +143,7 @@ impl Probe {
             filters: Filters::new(&mut ebpf, reason_names.clone(), agent_netns)?,
             admission: Admission::new(&mut ebpf)?,
             reason_names,
+            boundaries: Arc::new(functions.boundaries),
             silent,
             ebpf,
         })
@@ -285,6 +290,11 @@ impl Probe {
     pub fn reason_names(&self) -> &ReasonNames {
         &self.reason_names
     }
+
+    /// Where this kernel's stacks are cut.
+    pub fn boundaries(&self) -> &Arc<Boundaries> {
+        &self.boundaries
+    }
 }
 
 /// What the program is loaded with.
@@ -293,6 +303,8 @@ struct Plan<'a> {
     status: Option<SocketAddr>,
     variant: Variant,
     agent_netns: u32,
+    part_free: Range<u64>,
+    list_free: Range<u64>,
     btf: &'a aya::Btf,
 }
 
@@ -314,7 +326,7 @@ impl Plan<'_> {
     fn load_one(&self, cast: Option<u32>) -> Result<Ebpf, ProbeError> {
         let settings = self.settings;
         let (status_port, status_ip_version, status_address) = status_globals(self.status);
-        let (part_free, list_free) = freeing_functions(self.variant);
+        let Self { part_free, list_free, .. } = self;
         let mut ebpf = EbpfLoader::new()
             .btf(Some(self.btf))
             .override_global("agent_netns", &self.agent_netns, true)
@@ -360,22 +372,23 @@ fn descriptor(program: Result<&ProgramFd, ProgramError>) -> Result<OwnedFd, Prob
     program.as_fd().try_clone_to_owned().map_err(ProbeError::FileDescriptor)
 }
 
+/// Where stacks are cut, and packets freed; nothing where symbols cannot be read.
+fn kernel_functions() -> KernelFunctions {
+    KernelFunctions::of_kernel(&[PART_FREE_FUNCTION, LIST_FREE_FUNCTION, OLD_LIST_FREE_FUNCTION])
+        .unwrap_or_else(|error| {
+            tracing::debug!(%error, "kernel symbols cannot be read");
+            KernelFunctions::default()
+        })
+}
+
 /// Where parts of merged packets are freed: the functions that tell, as far as they do.
-fn freeing_functions(variant: Variant) -> (Range<u64>, Range<u64>) {
-    let part = if variant.has_reason { function_range(PART_FREE_FUNCTION) } else { 0..0 };
+fn freeing_functions(functions: &KernelFunctions, variant: Variant) -> (Range<u64>, Range<u64>) {
+    let part = if variant.has_reason { functions.range_of(PART_FREE_FUNCTION) } else { 0..0 };
     if variant.has_receiving_socket {
         return (part, 0..0);
     }
-    let lists = LIST_FREE_FUNCTIONS.into_iter().map(function_range);
-    (part, lists.into_iter().find(|range| !range.is_empty()).unwrap_or(0..0))
-}
-
-/// Where a kernel function is; empty where the kernel does not have it or hides its addresses.
-fn function_range(name: &str) -> Range<u64> {
-    stack::function_range(name).unwrap_or_else(|error| {
-        tracing::debug!(%error, "kernel symbols cannot be read");
-        0..0
-    })
+    let list = functions.range_of(LIST_FREE_FUNCTION);
+    (part, if list.is_empty() { functions.range_of(OLD_LIST_FREE_FUNCTION) } else { list })
 }
 
 fn take_map(ebpf: &mut Ebpf, name: &'static str) -> Result<aya::maps::Map, ProbeError> {
