@@ -3,7 +3,7 @@
 
 use super::cost::{RunTimeStatistics, Runs, cpu_time, cpu_time_when_quiet, memory};
 use super::spread::Spread;
-use super::subject::{BASELINE, Place, REFERENCE, Running, Subject};
+use super::subject::{AGENT, BASELINE, Place, REFERENCE, Running, Subject};
 use super::workload::Workload;
 use crate::blaster::{Blasted, Counts, blast};
 use rand::SeedableRng;
@@ -74,6 +74,8 @@ pub struct Session {
 pub struct Rates {
     /// The table's rows.
     pub rows: Vec<Row>,
+    /// The agent beside each other tool.
+    pub beside: Vec<Beside>,
     /// What subjects saw, over all rounds.
     pub seen: Vec<Seen>,
     /// Single measurements.
@@ -101,6 +103,19 @@ pub struct Row {
     pub rate_to_empty: Option<Spread>,
     /// CPU seconds of its process for a million drops.
     pub cpu_seconds_per_million: Option<Spread>,
+}
+
+/// The agent and another tool in the same workload and rounds.
+#[derive(Clone, Debug, Serialize)]
+pub struct Beside {
+    /// The workload.
+    pub workload: Workload,
+    /// The other.
+    pub subject: &'static str,
+    /// Drops a second of the host with the agent, in multiples of those with the other.
+    pub rate_of_agent: Spread,
+    /// CPU seconds of the other's process for a drop, in multiples of the agent's.
+    pub cpu_to_agent: Spread,
 }
 
 /// What a subject saw.
@@ -207,36 +222,59 @@ fn program_time(running: &dyn Running, storm: impl FnOnce() -> Blasted) -> (Blas
 impl Rates {
     fn summarize(&mut self, subjects: &[Box<dyn Subject>], workloads: &[Workload]) {
         let names: Vec<_> = subjects.iter().map(|subject| subject.name()).collect();
-        let pairs = workloads.iter().flat_map(|&workload| names.iter().map(move |&name| (workload, name)));
-        self.rows = pairs.map(|(workload, name)| self.row(workload, name)).collect();
+        let pairs = || workloads.iter().flat_map(|&workload| names.iter().map(move |&name| (workload, name)));
+        self.rows = pairs().map(|(workload, name)| self.row(workload, name)).collect();
+        self.beside = pairs().filter_map(|(workload, name)| self.beside(workload, name)).collect();
         self.seen = names.iter().map(|&name| self.seen_by(name)).collect();
     }
 
+    fn samples(&self, workload: Workload, subject: &str) -> impl Iterator<Item = &Sample> {
+        self.samples.iter().filter(move |sample| sample.subject == subject && sample.workload == workload)
+    }
+
+    /// What `ratio` makes of the samples of `subject` and `other` in the same round.
+    fn paired(
+        &self,
+        workload: Workload,
+        [subject, other]: [&str; 2],
+        ratio: impl Fn(&Sample, &Sample) -> Option<f64>,
+    ) -> Option<Spread> {
+        Spread::of(self.samples(workload, subject).filter_map(|sample| {
+            let other = self.samples(workload, other).find(|other| other.round == sample.round)?;
+            ratio(sample, other)
+        }))
+    }
+
     fn row(&self, workload: Workload, subject: &'static str) -> Row {
-        let samples = |name| {
-            self.samples.iter().filter(move |sample| sample.subject == name && sample.workload == workload)
-        };
-        let in_round = |name, round| samples(name).find(move |sample| sample.round == round);
-        let rate_to_empty = samples(subject).filter_map(|sample| {
-            Some(sample.drops_per_second / in_round(REFERENCE, sample.round)?.drops_per_second)
-        });
-        let share_of_a_drop = samples(subject).filter_map(|sample| {
-            let empty = in_round(REFERENCE, sample.round)?.program_ns_per_drop?;
-            let drop = in_round(BASELINE, sample.round)?.cpu_ns_per_drop;
-            Some((sample.program_ns_per_drop? - empty) / drop)
+        let spread =
+            |value: fn(&Sample) -> Option<f64>| Spread::of(self.samples(workload, subject).filter_map(value));
+        let share_of_a_drop = self.paired(workload, [subject, REFERENCE], |sample, empty| {
+            let nothing = self.samples(workload, BASELINE).find(|nothing| nothing.round == sample.round)?;
+            Some((sample.program_ns_per_drop? - empty.program_ns_per_drop?) / nothing.cpu_ns_per_drop)
         });
         Row {
             workload,
             subject,
-            program_ns_per_drop: Spread::of(samples(subject).filter_map(|sample| sample.program_ns_per_drop)),
-            share_of_a_drop: Spread::of(share_of_a_drop),
-            cpu_ns_per_drop: Spread::of(samples(subject).map(|sample| sample.cpu_ns_per_drop)),
-            drops_per_second: Spread::of(samples(subject).map(|sample| sample.drops_per_second)),
-            rate_to_empty: Spread::of(rate_to_empty),
-            cpu_seconds_per_million: Spread::of(
-                samples(subject).filter_map(|sample| sample.cpu_seconds_per_million),
-            ),
+            program_ns_per_drop: spread(|sample| sample.program_ns_per_drop),
+            share_of_a_drop,
+            cpu_ns_per_drop: spread(|sample| Some(sample.cpu_ns_per_drop)),
+            drops_per_second: spread(|sample| Some(sample.drops_per_second)),
+            rate_to_empty: self.paired(workload, [subject, REFERENCE], rate),
+            cpu_seconds_per_million: spread(|sample| sample.cpu_seconds_per_million),
         }
+    }
+
+    fn beside(&self, workload: Workload, subject: &'static str) -> Option<Beside> {
+        let cpu = |other: &Sample, agent: &Sample| {
+            Some(other.cpu_seconds_per_million? / agent.cpu_seconds_per_million.filter(|&cpu| cpu > 0.0)?)
+        };
+        let other = (subject != AGENT).then_some(subject)?;
+        Some(Beside {
+            workload,
+            subject,
+            cpu_to_agent: self.paired(workload, [other, AGENT], cpu)?,
+            rate_of_agent: self.paired(workload, [AGENT, other], rate)?,
+        })
     }
 
     fn seen_by(&self, subject: &'static str) -> Seen {
@@ -249,5 +287,44 @@ impl Rates {
             counted: sessions().map(|session| session.counted).sum(),
             rss_kib: Spread::of(kibibytes),
         }
+    }
+}
+
+fn rate(sample: &Sample, other: &Sample) -> Option<f64> {
+    Some(sample.drops_per_second / other.drops_per_second)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample(round: usize, subject: &'static str, drops_per_second: f64, cpu: Option<f64>) -> Sample {
+        Sample {
+            round,
+            subject,
+            workload: Workload::default(),
+            drops_per_second,
+            cpu_ns_per_drop: 0.0,
+            program_ns_per_drop: None,
+            cpu_seconds_per_million: cpu,
+        }
+    }
+
+    #[test]
+    fn tools_are_beside_the_agent_of_the_same_round() {
+        let samples = vec![
+            sample(0, AGENT, 300.0, Some(0.1)),
+            sample(0, "tool", 100.0, Some(1.0)),
+            sample(1, "tool", 10.0, Some(4.0)),
+            sample(1, AGENT, 50.0, Some(0.2)),
+            sample(2, "tool", 1.0, Some(1.0)),
+            sample(0, BASELINE, 300.0, None),
+        ];
+        let rates = Rates { samples, ..Rates::default() };
+        let beside = rates.beside(Workload::default(), "tool").expect("pairs");
+        assert_eq!((beside.rate_of_agent.median, beside.rate_of_agent.count), (4.0, 2));
+        assert_eq!((beside.cpu_to_agent.median, beside.cpu_to_agent.count), (15.0, 2));
+        assert!(rates.beside(Workload::default(), BASELINE).is_none(), "it is no process");
+        assert!(rates.beside(Workload::default(), AGENT).is_none());
     }
 }

@@ -4,7 +4,7 @@ use super::capacity::Capacity;
 use super::cost::Memory;
 use super::footprint::Footprint;
 use super::latency::{Latencies, Latency};
-use super::rates::{Rates, Row, Seen};
+use super::rates::{Beside, Rates, Row, Seen};
 use super::spread::Spread;
 use super::storm::StormReport;
 use super::{Machine, Report};
@@ -53,6 +53,13 @@ impl Display for Rates {
         )?;
         writeln!(out, "|---|---|---|---|---|---|---|---|")?;
         self.rows.iter().try_for_each(|row| writeln!(out, "{row}"))?;
+        if !self.beside.is_empty() {
+            writeln!(
+                out,
+                "\n| the agent beside | in | the host's rate, times | the other's CPU, times |\n|---|---|---|---|"
+            )?;
+            self.beside.iter().try_for_each(|beside| writeln!(out, "{beside}"))?;
+        }
         writeln!(
             out,
             "\n| with | kernel's count of drops | described | counted | RSS |\n|---|---|---|---|---|"
@@ -75,6 +82,14 @@ impl Display for Row {
             cell(self.rate_to_empty, |ratio| format!("{ratio:.3}")),
             cell(self.cpu_seconds_per_million, |seconds| format!("{seconds:.3}")),
         )
+    }
+}
+
+impl Display for Beside {
+    fn fmt(&self, out: &mut Formatter) -> fmt::Result {
+        let times = |spread| cell(Some(spread), |times| format!("{times:.2}"));
+        let (rate, cpu) = (times(self.rate_of_agent), times(self.cpu_to_agent));
+        write!(out, "| {} | {} | {rate} | {cpu} |", self.subject, self.workload.name())
     }
 }
 

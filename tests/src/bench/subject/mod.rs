@@ -26,6 +26,9 @@ pub const REFERENCE: &str = empty::NAME;
 /// Name of the host as it is.
 pub const BASELINE: &str = nothing::NAME;
 
+/// Name of the agent with its defaults.
+pub const AGENT: &str = "agent";
+
 /// Something that looks at drops.
 pub trait Subject {
     /// Short, unique.
@@ -67,7 +70,7 @@ pub fn all() -> Vec<Box<dyn Subject>> {
     vec![
         Box::new(nothing::Nothing),
         Box::new(empty::Empty),
-        Box::new(agent::Agent { name: "agent", settings: &[] }),
+        Box::new(agent::Agent { name: AGENT, settings: &[] }),
         Box::new(agent::Agent {
             name: "agent, admission off",
             settings: &["admission.per_site_per_second=0"],
