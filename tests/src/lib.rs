@@ -8,6 +8,7 @@ pub mod agent;
 pub mod bench;
 pub mod blaster;
 pub mod collector;
+mod fork;
 pub mod http;
 pub mod ledger;
 pub mod listener;

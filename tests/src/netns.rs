@@ -1,5 +1,6 @@
 //! Network namespaces with a veth pair between them, and the connections that tests make there.
 
+use crate::fork;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
@@ -89,7 +90,7 @@ impl Namespace {
 impl Drop for Namespace {
     fn drop(&mut self) {
         // A namespace that could not be removed is found again by the next run.
-        let _ = Command::new("ip").args(["netns", "delete", &self.name]).stderr(Stdio::null()).status();
+        let _ = output_of(Command::new("ip").args(["netns", "delete", &self.name]), "");
     }
 }
 
@@ -251,8 +252,9 @@ pub(crate) fn succeed(command: &mut Command, input: &str) -> String {
     String::from_utf8_lossy(&stdout).into_owned()
 }
 
-fn output_of(command: &mut Command, input: &str) -> std::io::Result<Output> {
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+pub(crate) fn output_of(command: &mut Command, input: &str) -> std::io::Result<Output> {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = fork::spawn(command)?;
     if let Some(mut stdin) = child.stdin.take() {
         stdin.write_all(input.as_bytes())?;
     }

@@ -1,7 +1,7 @@
 //! Network namespaces.
 
 use super::{ANSWER, Watched};
-use crate::netns::{enter, succeed};
+use crate::netns::{enter, output_of, succeed};
 use crate::wait::wait_for;
 use crate::zoo::now;
 use crate::zoo::sys::{self, PacketSocket};
@@ -130,7 +130,7 @@ impl Net {
     pub fn can_have_link(&self, kind: &str) -> bool {
         let add = || {
             let words = format!("link add probe type {kind}");
-            Command::new("ip").args(words.split_whitespace()).output().expect("run ip")
+            output_of(Command::new("ip").args(words.split_whitespace()), "").expect("run ip")
         };
         let told = self.run(add).stderr;
         let told = String::from_utf8_lossy(&told);

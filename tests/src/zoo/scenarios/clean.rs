@@ -1,5 +1,6 @@
 //! What is no drop of TCP's: there must be no record.
 
+use crate::fork::close;
 use crate::zoo::expect::Expected;
 use crate::zoo::field::Field;
 use crate::zoo::lab::{Conversation, Watched, Wired, by};
@@ -89,7 +90,7 @@ fn icmp_error(lab: &Lab) -> Outcome {
     net.wire.send(&unreachable(&net, &far.answer(flag::ACK, b"")));
     heard.rise(1);
     let outcome = lab.expect_nothing(&net.host);
-    drop(socket);
+    close(socket);
     outcome
 }
 
@@ -151,11 +152,11 @@ fn host_resets(lab: &Lab) -> Outcome {
     let connection = net.connection();
     let Conversation { socket, listener, far, .. } = connection;
     socket2::SockRef::from(&socket).set_linger(Some(std::time::Duration::ZERO)).expect("linger");
-    drop(socket);
+    close(socket);
     net.wire
         .receive("a RST", |seen| (seen.destination == far.own && seen.flags & flag::RST != 0).then_some(()));
     let outcome = lab.expect_nothing(&net.host);
-    drop(listener);
+    close(listener);
     outcome
 }
 
@@ -176,11 +177,11 @@ fn unread_data(lab: &Lab) -> Outcome {
     let Conversation { socket, listener, far, .. } = net.connection();
     net.wire.send(&far.data(b"hello").packet());
     crate::wait::wait_for("the data", || (socket.peek(&mut [0; 8]).ok()? == 5).then_some(()));
-    drop(socket);
+    close(socket);
     net.wire
         .receive("a RST", |seen| (seen.destination == far.own && seen.flags & flag::RST != 0).then_some(()));
     let outcome = lab.expect_nothing(&net.host);
-    drop(listener);
+    close(listener);
     outcome
 }
 
@@ -273,9 +274,9 @@ fn closed(
     let near = first.local_addr().expect("an address");
     let far = second.local_addr().expect("an address");
     let tap = first_net.packet_socket("eth0");
-    drop(first);
+    close(first);
     read_to_end(&mut second);
-    drop(second);
+    close(second);
     let fin = crate::zoo::lab::first_seen(&tap, |seen| seen.source == far && seen.flags & flag::FIN != 0);
     let expected = Expected::without_packet(first_net, "QUEUE_PURGE", "sk_stream_kill_queues")
         .seen(&fin)
@@ -303,7 +304,7 @@ fn containers_bulk(lab: &Lab) -> Outcome {
         all.len()
     });
     assert_eq!(received, SIZE);
-    drop(server);
+    close(server);
     read_to_end(&mut client);
     lab.expect_nothing(&pair.other)
 }

@@ -1,5 +1,6 @@
 //! Copies of packets that somebody asked for. What becomes of them is no loss of TCP's, but the kernel reports it.
 
+use crate::fork::close;
 use crate::zoo::expect::Expected;
 use crate::zoo::lab::Wired;
 use crate::zoo::packet::{Segment, flag};
@@ -56,7 +57,7 @@ fn capture_ends(lab: &Lab) -> Outcome {
     let ack = connection.far.segment(flag::ACK);
     net.wire.send(&ack.packet());
     tap.await_drops(1);
-    drop(tap);
+    close(tap);
     let expected = copy(&net, "QUEUE_PURGE", "skb_queue_purge_reason", &ack).receive(&net.host, "eth0");
     lab.expect(&[&net.host], [expected])
 }
@@ -66,7 +67,7 @@ fn capture_ends_sent(lab: &Lab) -> Outcome {
     let tap = net.host.packet_socket("eth0");
     let segment = Segment::new(net.at(1), net.peer(), flag::SYN);
     net.host.send_raw(&segment.packet(), net.peer_address()).expect("send");
-    drop(tap);
+    close(tap);
     let expected = copy(&net, "QUEUE_PURGE", "skb_queue_purge_reason", &segment).transmit_nowhere();
     lab.expect(&[&net.host], [expected])
 }
@@ -90,7 +91,7 @@ fn raw_socket_closed(lab: &Lab) -> Outcome {
     let ack = connection.far.segment(flag::ACK);
     net.wire.send(&ack.packet());
     sys::await_packet(&raw).expect("receive");
-    drop(raw);
+    close(raw);
     let expected = copy(&net, "QUEUE_PURGE", "inet_sock_destruct", &ack).receive(&net.host, "eth0");
     lab.expect(&[&net.host], [expected])
 }
@@ -106,7 +107,7 @@ fn timestamp(lab: &Lab) -> Outcome {
     net.wire.receive("data", |seen| (seen.destination == far.own && !seen.payload.is_empty()).then_some(()));
     far.ack = far.ack.wrapping_add(5);
     net.wire.send(&far.segment(flag::RST | flag::ACK).packet());
-    drop(socket);
+    close(socket);
     let expected = copy(&net, "QUEUE_PURGE", "skb_queue_purge_reason", &data)
         .transmit(&net.host, "eth0")
         .socket("full", "closed");

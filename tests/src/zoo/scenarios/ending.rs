@@ -1,5 +1,6 @@
 //! Connections that are about to end, or have ended.
 
+use crate::fork::close;
 use crate::zoo::expect::Expected;
 use crate::zoo::lab::{Conversation, Far, Watched, Wired, by};
 use crate::zoo::packet::{Segment, flag};
@@ -44,7 +45,7 @@ fn await_fin(net: &Wired, far: &mut Far) {
 fn data_after_close(lab: &Lab) -> Outcome {
     let net = lab.wired();
     let Conversation { socket, listener, mut far, cookie } = net.connection();
-    drop(socket);
+    close(socket);
     await_fin(&net, &mut far);
     let aborted = Watched::new(&net.host, "TcpExt.TCPAbortOnData");
     let data = far.data(b"late");
@@ -53,7 +54,7 @@ fn data_after_close(lab: &Lab) -> Outcome {
     let expected =
         in_state(&net, "closed", "TCP_ABORT_ON_DATA", site, &data).cookie(cookie).witness(aborted.rise(1));
     let outcome = lab.expect(&[&net.host], [expected]);
-    drop(listener);
+    close(listener);
     outcome
 }
 
@@ -81,7 +82,7 @@ fn syn_ack_again(lab: &Lab) -> Outcome {
     let expected = in_state(&net, "established", "TCP_INVALID_SYN", "tcp_validate_incoming", &again)
         .witness(challenges.rise(1));
     let outcome = lab.expect(&[&net.host], [expected]);
-    drop(socket);
+    close(socket);
     outcome
 }
 
@@ -89,7 +90,7 @@ fn syn_ack_again(lab: &Lab) -> Outcome {
 fn unread_fin(lab: &Lab) -> Outcome {
     let net = lab.wired();
     let Conversation { socket, listener, mut far, cookie } = net.connection();
-    drop(socket);
+    close(socket);
     await_fin(&net, &mut far);
     let fin = far.segment(flag::FIN | flag::ACK);
     net.wire.send(&fin.packet());
@@ -97,7 +98,7 @@ fn unread_fin(lab: &Lab) -> Outcome {
         .severity("INFO")
         .cookie(cookie);
     let outcome = lab.expect(&[&net.host], [expected]);
-    drop(listener);
+    close(listener);
     outcome
 }
 
@@ -141,24 +142,24 @@ fn at_time_wait(net: &Wired, reason: &str, segment: &Segment) -> Expected {
 fn time_wait_fin(lab: &Lab) -> Outcome {
     let net = lab.wired();
     let Conversation { socket, listener, mut far, .. } = net.connection();
-    drop(socket);
+    close(socket);
     half_close(&net, &mut far);
     let fin = far.segment(flag::FIN | flag::ACK);
     net.wire.send(&fin.packet());
     let outcome = lab.expect(&[&net.host], [at_time_wait(&net, "NOT_SPECIFIED", &fin)]);
-    drop(listener);
+    close(listener);
     outcome
 }
 
 fn time_wait_data_for_closed(lab: &Lab) -> Outcome {
     let net = lab.wired();
     let Conversation { socket, listener, mut far, .. } = net.connection();
-    drop(socket);
+    close(socket);
     half_close(&net, &mut far);
     let data = far.data(b"late");
     net.wire.send(&data.packet());
     let outcome = lab.expect(&[&net.host], [at_time_wait(&net, "NOT_SPECIFIED", &data)]);
-    drop(listener);
+    close(listener);
     outcome
 }
 
@@ -227,7 +228,7 @@ fn connecting(lab: &Lab, flags: u16, ack: u32, reason: &str, site: &str) -> Outc
         let expected = in_state(&net, "syn_sent", reason, site, &answer).cookie(cookie);
         let outcome = lab
             .expect(&[&net.host], [expected.severity(if reason == "TCP_RESET" { "INFO" } else { "WARN" })]);
-        drop(socket);
+        close(socket);
         outcome
     })
 }

@@ -1,5 +1,6 @@
 //! What is thrown away with the queue that it waited in.
 
+use crate::fork::close;
 use crate::zoo::expect::Expected;
 use crate::zoo::lab::{Conversation, Net, Wired, by};
 use crate::zoo::packet::{Segment, flag};
@@ -62,7 +63,7 @@ fn tun_closed(lab: &Lab) -> Outcome {
         .inferred("cleanup")
         .severity("INFO")
         .transmit(&net, "tun0");
-    drop(tun);
+    close(tun);
     lab.expect(&[&net], [expected])
 }
 
@@ -96,7 +97,7 @@ fn not_accepted(lab: &Lab) -> Outcome {
     let data = far.data(b"hello");
     net.wire.send(&data.packet());
     net.wire.receive("an ACK", |seen| (seen.destination == far.own && seen.ack == far.seq + 5).then_some(()));
-    drop(listener);
+    close(listener);
     lab.expect(&[&net.host], [purged(&net, "closed", &data)])
 }
 

@@ -2,6 +2,7 @@
 
 use super::listening::Listening;
 use super::no_socket;
+use crate::fork::close;
 use crate::zoo::field::Field;
 use crate::zoo::lab::{Watched, by};
 use crate::zoo::packet::{Segment, flag};
@@ -169,7 +170,7 @@ fn listener_closed(lab: &Lab) -> Outcome {
     let here = Listening::new(lab);
     let far = here.net.begin(&here.syn());
     let Listening { net, listener } = here;
-    drop(listener);
+    close(listener);
     let resets = Watched::new(&net.host, "Tcp.OutRsts");
     let ack = far.segment(flag::ACK);
     net.wire.send(&ack.packet());
