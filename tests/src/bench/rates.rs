@@ -232,6 +232,10 @@ impl Rates {
         self.samples.iter().filter(move |sample| sample.subject == subject && sample.workload == workload)
     }
 
+    fn in_round(&self, workload: Workload, subject: &str, round: usize) -> Option<&Sample> {
+        self.samples(workload, subject).find(|sample| sample.round == round)
+    }
+
     /// What `ratio` makes of the samples of `subject` and `other` in the same round.
     fn paired(
         &self,
@@ -239,17 +243,17 @@ impl Rates {
         [subject, other]: [&str; 2],
         ratio: impl Fn(&Sample, &Sample) -> Option<f64>,
     ) -> Option<Spread> {
-        Spread::of(self.samples(workload, subject).filter_map(|sample| {
-            let other = self.samples(workload, other).find(|other| other.round == sample.round)?;
-            ratio(sample, other)
-        }))
+        Spread::of(
+            self.samples(workload, subject)
+                .filter_map(|sample| ratio(sample, self.in_round(workload, other, sample.round)?)),
+        )
     }
 
     fn row(&self, workload: Workload, subject: &'static str) -> Row {
         let spread =
             |value: fn(&Sample) -> Option<f64>| Spread::of(self.samples(workload, subject).filter_map(value));
         let share_of_a_drop = self.paired(workload, [subject, REFERENCE], |sample, empty| {
-            let nothing = self.samples(workload, BASELINE).find(|nothing| nothing.round == sample.round)?;
+            let nothing = self.in_round(workload, BASELINE, sample.round)?;
             Some((sample.program_ns_per_drop? - empty.program_ns_per_drop?) / nothing.cpu_ns_per_drop)
         });
         Row {
@@ -265,15 +269,17 @@ impl Rates {
     }
 
     fn beside(&self, workload: Workload, subject: &'static str) -> Option<Beside> {
+        if subject == AGENT {
+            return None;
+        }
         let cpu = |other: &Sample, agent: &Sample| {
             Some(other.cpu_seconds_per_million? / agent.cpu_seconds_per_million.filter(|&cpu| cpu > 0.0)?)
         };
-        let other = (subject != AGENT).then_some(subject)?;
         Some(Beside {
             workload,
             subject,
-            cpu_to_agent: self.paired(workload, [other, AGENT], cpu)?,
-            rate_of_agent: self.paired(workload, [AGENT, other], rate)?,
+            cpu_to_agent: self.paired(workload, [subject, AGENT], cpu)?,
+            rate_of_agent: self.paired(workload, [AGENT, subject], rate)?,
         })
     }
 

@@ -1,13 +1,12 @@
 //! BPF programs that somebody attached, beyond XDP and clsact.
 
-use super::{no_socket, unseen_syn};
+use super::{no_socket, segment_to, unseen_syn};
 use crate::zoo::expect::Expected;
-use crate::zoo::lab::{Watched, Wired, by};
+use crate::zoo::lab::{Watched, by};
 use crate::zoo::packet::{Segment, flag};
 use crate::zoo::sys::{self, Cgroup, Hook, Pinned, Program, SocketMap};
 use crate::zoo::{Lab, Need, Outcome, Scenario};
 use std::fs::File;
-use std::net::TcpListener;
 use std::os::fd::AsRawFd;
 
 const TCX: &[Need] = &[Need::Kernel(6, 6)];
@@ -25,10 +24,6 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario::both("route: BPF program drops, sent", route_out),
 ];
 
-fn to_listener(net: &Wired, listener: &TcpListener) -> Segment {
-    Segment::new(net.peer(), net.at(listener.local_addr().expect("an address").port()), flag::SYN)
-}
-
 fn cgroup_ingress(lab: &Lab) -> Outcome {
     let net = lab.wired();
     let cgroup = Cgroup::new();
@@ -36,7 +31,7 @@ fn cgroup_ingress(lab: &Lab) -> Outcome {
     let folder = cgroup.open();
     let _program = Program::returning(0, Hook::Cgroup { folder: &folder, egress: false }).expect("attach");
     let cookie = sys::cookie(&listener);
-    let syn = to_listener(&net, &listener);
+    let syn = segment_to(&net, &listener, flag::SYN);
     net.wire.send(&syn.packet());
     let site = by(lab.family, "tcp_v4_rcv", "tcp_v6_rcv");
     let expected = Expected::new(&net.host, "SOCKET_FILTER", site, &syn)
@@ -121,7 +116,7 @@ fn lookup(lab: &Lab) -> Outcome {
     let namespace = File::open(net.host.path()).expect("open a namespace");
     let _program = Program::returning(SK_DROP, Hook::SocketLookup(&namespace)).expect("attach");
     let resets = Watched::new(&net.host, "Tcp.OutRsts");
-    let syn = to_listener(&net, &listener);
+    let syn = segment_to(&net, &listener, flag::SYN);
     net.wire.send(&syn.packet());
     let expected = no_socket(&net, &syn).witness(resets.rise(1));
     lab.expect(&[&net.host], [expected])
@@ -137,7 +132,7 @@ fn reuseport(lab: &Lab) -> Outcome {
     sys::set_number(&listener, libc::SOL_SOCKET, SO_ATTACH_REUSEPORT_EBPF, program.descriptor.as_raw_fd())
         .expect("attach");
     let resets = Watched::new(&net.host, "Tcp.OutRsts");
-    let syn = to_listener(&net, &listener);
+    let syn = segment_to(&net, &listener, flag::SYN);
     net.wire.send(&syn.packet());
     let expected = no_socket(&net, &syn).witness(resets.rise(1));
     lab.expect(&[&net.host], [expected])

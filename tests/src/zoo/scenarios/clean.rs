@@ -1,5 +1,6 @@
 //! What is no drop of TCP's: there must be no record.
 
+use super::segment_to;
 use crate::fork::close;
 use crate::zoo::expect::Expected;
 use crate::zoo::field::Field;
@@ -90,7 +91,7 @@ fn icmp_error(lab: &Lab) -> Outcome {
     net.wire.send(&unreachable(&net, &far.answer(flag::ACK, b"")));
     heard.rise(1);
     let outcome = lab.expect_nothing(&net.host);
-    close(socket);
+    drop(socket);
     outcome
 }
 
@@ -156,7 +157,7 @@ fn host_resets(lab: &Lab) -> Outcome {
     net.wire
         .receive("a RST", |seen| (seen.destination == far.own && seen.flags & flag::RST != 0).then_some(()));
     let outcome = lab.expect_nothing(&net.host);
-    close(listener);
+    drop(listener);
     outcome
 }
 
@@ -181,7 +182,7 @@ fn unread_data(lab: &Lab) -> Outcome {
     net.wire
         .receive("a RST", |seen| (seen.destination == far.own && seen.flags & flag::RST != 0).then_some(()));
     let outcome = lab.expect_nothing(&net.host);
-    close(listener);
+    drop(listener);
     outcome
 }
 
@@ -189,8 +190,7 @@ fn unread_data(lab: &Lab) -> Outcome {
 fn syn_with_data(lab: &Lab) -> Outcome {
     let net = lab.wired();
     let listener = net.host.listen(net.address());
-    let port = listener.local_addr().expect("an address").port();
-    let far = net.begin(&Segment::new(net.peer(), net.at(port), flag::SYN).with_payload(b"early"));
+    let far = net.begin(&segment_to(&net, &listener, flag::SYN).with_payload(b"early"));
     net.wire.send(&far.data(b"early").packet());
     let (mut socket, _) = listener.accept().expect("accept");
     socket.read_exact(&mut [0; 5]).expect("read");

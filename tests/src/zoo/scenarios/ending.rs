@@ -54,7 +54,7 @@ fn data_after_close(lab: &Lab) -> Outcome {
     let expected =
         in_state(&net, "closed", "TCP_ABORT_ON_DATA", site, &data).cookie(cookie).witness(aborted.rise(1));
     let outcome = lab.expect(&[&net.host], [expected]);
-    close(listener);
+    drop(listener);
     outcome
 }
 
@@ -82,7 +82,7 @@ fn syn_ack_again(lab: &Lab) -> Outcome {
     let expected = in_state(&net, "established", "TCP_INVALID_SYN", "tcp_validate_incoming", &again)
         .witness(challenges.rise(1));
     let outcome = lab.expect(&[&net.host], [expected]);
-    close(socket);
+    drop(socket);
     outcome
 }
 
@@ -98,7 +98,7 @@ fn unread_fin(lab: &Lab) -> Outcome {
         .severity("INFO")
         .cookie(cookie);
     let outcome = lab.expect(&[&net.host], [expected]);
-    close(listener);
+    drop(listener);
     outcome
 }
 
@@ -147,7 +147,7 @@ fn time_wait_fin(lab: &Lab) -> Outcome {
     let fin = far.segment(flag::FIN | flag::ACK);
     net.wire.send(&fin.packet());
     let outcome = lab.expect(&[&net.host], [at_time_wait(&net, "NOT_SPECIFIED", &fin)]);
-    close(listener);
+    drop(listener);
     outcome
 }
 
@@ -159,7 +159,7 @@ fn time_wait_data_for_closed(lab: &Lab) -> Outcome {
     let data = far.data(b"late");
     net.wire.send(&data.packet());
     let outcome = lab.expect(&[&net.host], [at_time_wait(&net, "NOT_SPECIFIED", &data)]);
-    close(listener);
+    drop(listener);
     outcome
 }
 
@@ -228,7 +228,7 @@ fn connecting(lab: &Lab, flags: u16, ack: u32, reason: &str, site: &str) -> Outc
         let expected = in_state(&net, "syn_sent", reason, site, &answer).cookie(cookie);
         let outcome = lab
             .expect(&[&net.host], [expected.severity(if reason == "TCP_RESET" { "INFO" } else { "WARN" })]);
-        close(socket);
+        drop(socket);
         outcome
     })
 }

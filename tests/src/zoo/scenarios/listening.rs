@@ -1,5 +1,6 @@
 //! [`Listening`]: a socket that listens, and what is told of drops at it.
 
+use super::segment_to;
 use crate::zoo::Lab;
 use crate::zoo::expect::Expected;
 use crate::zoo::lab::{Far, Wired, by};
@@ -27,8 +28,7 @@ impl Listening {
     }
 
     pub(super) fn segment(&self, flags: u16) -> Segment {
-        let port = self.listener.local_addr().expect("an address").port();
-        Segment::new(self.net.peer(), self.net.at(port), flags)
+        segment_to(&self.net, &self.listener, flags)
     }
 
     pub(super) fn syn(&self) -> Segment {

@@ -28,7 +28,7 @@ use super::field::Field;
 use super::lab::{Wired, by};
 use super::packet::Segment;
 use super::sys;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 
 /// The SYN by which a socket connects to `peer`, dropped before anybody could see its sequence number and window.
@@ -39,6 +39,11 @@ fn unseen_syn(expected: Expected, socket: &OwnedFd, peer: SocketAddr) -> Expecte
         .with(Field::Ack, "0")
         .size(if peer.is_ipv4() { 60 } else { 80 })
         .unchecked(&[Field::Seq, Field::Window])
+}
+
+/// A segment to the port where `listener` is.
+fn segment_to(net: &Wired, listener: &TcpListener, flags: u16) -> Segment {
+    Segment::new(net.peer(), net.at(listener.local_addr().expect("an address").port()), flags)
 }
 
 /// Of `segment`, which came in and found no socket.

@@ -1,5 +1,6 @@
 //! Rules of nftables, at each of the hooks.
 
+use super::segment_to;
 use crate::zoo::expect::Expected;
 use crate::zoo::field::Field;
 use crate::zoo::lab::{HOST_V4, HOST_V6, Net, PEER_PORT, Watched, by};
@@ -144,9 +145,8 @@ fn output_syn_ack(lab: &Lab) -> Outcome {
     let net = lab.wired();
     net.host.sysctl("ipv4/tcp_synack_retries", "0");
     let listener = net.host.listen(net.address());
-    let port = listener.local_addr().expect("an address").port();
     let counter = net.host.drop_at("inet", "output", "meta l4proto tcp");
-    let syn = Segment::new(net.peer(), net.at(port), flag::SYN);
+    let syn = segment_to(&net, &listener, flag::SYN);
     net.wire.send(&syn.packet());
     // Nobody but the host knows its sequence number and window.
     let answer = Segment::new(syn.destination, syn.source, flag::SYN | flag::ACK);

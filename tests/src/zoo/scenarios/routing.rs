@@ -1,5 +1,6 @@
 //! Packets that a host passes on, and routes that are not there.
 
+use super::segment_to;
 use crate::netns::Family;
 use crate::zoo::expect::Expected;
 use crate::zoo::field::Field;
@@ -232,8 +233,7 @@ fn policy_in(lab: &Lab) -> Outcome {
     let cookie = sys::cookie(&listener);
     block(&net.host, "in", lab.family);
     let counter = Watched::new(&net.host, "xfrm XfrmInPolBlock");
-    let port = listener.local_addr().expect("an address").port();
-    let syn = Segment::new(net.peer(), net.at(port), flag::SYN);
+    let syn = segment_to(&net, &listener, flag::SYN);
     net.wire.send(&syn.packet());
     let expected = Expected::new(&net.host, "XFRM_POLICY", by(lab.family, "tcp_v4_rcv", "tcp_v6_rcv"), &syn)
         .receive(&net.host, "eth0")

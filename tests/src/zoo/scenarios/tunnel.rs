@@ -1,6 +1,5 @@
 //! TCP inside other packets: tunnels and VLAN tags. The TCP packet that is told of is the one inside.
 
-use crate::fork::close;
 use crate::zoo::expect::Expected;
 use crate::zoo::lab::{PEER_PORT, Watched, Wired, by};
 use crate::zoo::packet::{
@@ -169,7 +168,7 @@ fn vxlan_sent(lab: &Lab) -> Outcome {
         .witness(counter.rise(1))
         .again();
     let outcome = lab.expect(&[&net.host], [expected]);
-    close(socket);
+    drop(socket);
     outcome
 }
 
